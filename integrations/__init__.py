@@ -1,0 +1,1 @@
+"""Ready activities with compensations, one module for each third party."""

@@ -1,0 +1,1 @@
+"""Write business transactions that span several services as typed classes."""
