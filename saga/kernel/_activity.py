@@ -1,0 +1,262 @@
+"""Activities: plain functions and participants' methods, their names, and the types they take and return."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
+
+from saga.errors import InvalidRequestError, OutsideSagaError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = (
+    "Activity",
+    "Codec",
+    "StandInMethod",
+    "activity_of",
+    "codec_of",
+    "join_object",
+    "participant",
+    "resolved_hints",
+    "show_type",
+)
+
+Participant = TypeVar("Participant")
+
+
+class StandInMethod:
+    """A participant's method as a saga class sees it: a name and types, nothing to call."""
+
+    __slots__ = ("function", "kind", "method", "participant")
+
+    def __init__(self, kind: type, participant: str, method: str, function: Callable[..., object]) -> None:
+        self.kind = kind
+        self.participant = participant
+        self.method = method
+        self.function = function
+
+    def __call__(self, *_: object, **__: object) -> object:
+        """Refuse: a stand-in has no connection."""
+        msg = (
+            f"{self.participant}.{self.method} is a stand-in and was called directly. "
+            "Declare it as a step and call the step inside run, or call the method of a real "
+            f"{self.kind.__name__}."
+        )
+        raise OutsideSagaError(msg)
+
+    def __repr__(self) -> str:
+        return f"{self.participant}.{self.method}"
+
+
+class _StandIn:
+    """Stands in for a participant while a saga class is written: names and types, no connection."""
+
+    def __init__(self, kind: type, name: str) -> None:
+        self._kind = kind
+        self._name = name
+
+    def __getattr__(self, method: str) -> StandInMethod:
+        function = getattr(self._kind, method, None)
+        if method.startswith("_") or not callable(function):
+            msg = f"{self._kind.__name__} has no method {method!r} that participant {self._name!r} could offer"
+            raise AttributeError(msg)
+        return StandInMethod(self._kind, self._name, method, function)
+
+    def __repr__(self) -> str:
+        return f"participant({self._kind.__name__}, {self._name!r})"
+
+
+def participant(kind: type[Participant], name: str) -> Participant:
+    """Return a typed stand-in for a participant, to declare steps with.
+
+    The stand-in holds no connection and no credentials. The engine is given the real object under the same
+    name, `participants={"source_bank": Bank(...)}`. The name routes the activities and is journaled with
+    every call, so it must not change while instances are open.
+
+    Args:
+        kind: Class whose methods are the activities. For interface-only use, a base class whose methods raise.
+        name: Name of the participant, an identifier.
+
+    Example:
+        >>> class Bank:
+        ...     async def debit(self, amount: int) -> str: ...
+        >>> participant(Bank, "source_bank").debit
+        source_bank.debit
+    """
+    if not name.isidentifier():
+        msg = f"a participant's name is an identifier such as 'source_bank', not {name!r}"
+        raise ValueError(msg)
+    return cast("Participant", _StandIn(kind, name))
+
+
+class Codec:
+    """Turns values of one type into JSON text and back; pydantic decides what fits.
+
+    Attributes:
+        type: The type, as annotated.
+    """
+
+    __slots__ = ("_from_json", "_to_json", "_validate", "adapter", "type")
+
+    def __init__(self, type_: Any) -> None:  # any type that pydantic can validate
+        self.type = type_
+        self.adapter: TypeAdapter[Any] = TypeAdapter(type_)
+        # The adapter's own methods look for a parent frame on every call; its parts do not.
+        self._to_json = self.adapter.serializer.to_json
+        self._from_json = self.adapter.validator.validate_json
+        self._validate = self.adapter.validator.validate_python
+
+    def encode(self, value: object) -> str:
+        """Return `value` as JSON text.
+
+        Raises:
+            InvalidRequestError: if it does not fit the type; the message holds pydantic's paths.
+        """
+        try:
+            return self._to_json(self._validate(value)).decode()
+        except ValidationError as error:
+            raise _does_not_fit(self.type, error) from None
+
+    def decode(self, payload: str) -> Any:  # a value of `type`
+        """Return the value that `payload` holds.
+
+        Raises:
+            InvalidRequestError: if it does not fit the type.
+        """
+        try:
+            return self._from_json(payload)
+        except ValidationError as error:
+            raise _does_not_fit(self.type, error) from None
+
+    def same(self, one: str, other: str) -> bool:
+        """Tell whether two payloads hold equal values by today's model."""
+        if one == other:
+            return True
+        try:
+            return bool(self.decode(one) == self.decode(other))
+        except InvalidRequestError:
+            return False
+
+
+def _does_not_fit(type_: object, error: ValidationError) -> InvalidRequestError:
+    # Input values stay out of the message: they may be secret.
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    lines = [f"  {'.'.join(str(part) for part in fault['loc']) or '(value)'}: {fault['msg']}" for fault in faults]
+    return InvalidRequestError("\n".join([f"this does not fit {show_type(type_)}:", *lines]))
+
+
+def codec_of(type_: Any) -> Codec:  # any annotation
+    """Return the codec of a type.
+
+    Raises:
+        TypeError: if pydantic cannot put values of this type into JSON and back.
+    """
+    try:
+        codec = Codec(type_)
+        codec.adapter.json_schema(mode="serialization")  # what has no JSON schema cannot be journaled
+    except PydanticUserError as error:
+        msg = f"{show_type(type_)} cannot be journaled: {str(error).splitlines()[0]}"
+        raise TypeError(msg) from None
+    return codec
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """A function that a step uses, by the name that is journaled.
+
+    Attributes:
+        name: `source_bank.debit` for a participant's method, the function's name otherwise.
+        participant: Name of the participant, or None for a plain function.
+        method: Name of the method, or None.
+        function: The function itself; for a participant's method as its class defines it.
+        takes: Type of its one argument.
+        returns: Type of what it returns.
+    """
+
+    name: str
+    participant: str | None
+    method: str | None
+    function: Callable[..., object]
+    takes: Any  # an annotation
+    returns: Any  # an annotation
+
+
+def activity_of(function: object, scope: Mapping[str, object]) -> Activity:
+    """Describe the activity behind `function`.
+
+    Args:
+        function: A stand-in's method, a plain function, or a function marked with Temporal's `activity.defn`.
+        scope: Names that annotations may use beside the function's own module, such as a test's local models.
+
+    Raises:
+        TypeError: if it has no stable name, or its one argument or its result has no type.
+    """
+    if isinstance(function, StandInMethod):
+        takes, returns = _types(function.function, scope, bound=True, name=repr(function))
+        return Activity(repr(function), function.participant, function.method, function.function, takes, returns)
+    if not inspect.isfunction(function) or function.__name__ == "<lambda>":
+        msg = (
+            f"{function!r} has no stable name. Use a function made with def, or a method of "
+            "participant(...); lambdas, partials and bound methods change between deployments."
+        )
+        raise TypeError(msg)
+    takes, returns = _types(function, scope, bound=False, name=function.__name__)
+    return Activity(_plain_name(function), None, None, function, takes, returns)
+
+
+def _plain_name(function: Callable[..., object]) -> str:
+    # Temporal's `@activity.defn(name=...)` leaves its definition on the function; reading it needs no import.
+    definition = getattr(function, "__temporal_activity_definition", None)
+    name = getattr(definition, "name", None)
+    return name if isinstance(name, str) else function.__name__
+
+
+def _types(
+    function: Callable[..., object], scope: Mapping[str, object], *, bound: bool, name: str
+) -> tuple[Any, Any]:
+    parameters = list(inspect.signature(function).parameters.values())[1 if bound else 0 :]
+    required = [one for one in parameters if one.default is one.empty and one.kind not in _VARIADIC]
+    if not parameters or len(required) > 1 or parameters[0].kind is inspect.Parameter.KEYWORD_ONLY:
+        msg = f"{name} must take one argument, the input of the step"
+        raise TypeError(msg)
+    hints = resolved_hints(function, scope, name)
+    if parameters[0].name not in hints or "return" not in hints:
+        msg = f"{name} needs types: annotate its argument and what it returns"
+        raise TypeError(msg)
+    return hints[parameters[0].name], hints["return"]
+
+
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def resolved_hints(function: Callable[..., object], scope: Mapping[str, object], name: str) -> dict[str, Any]:
+    """Return the annotations of `function`, resolved.
+
+    Raises:
+        TypeError: if an annotation names something that cannot be found.
+    """
+    try:
+        return get_type_hints(function, localns=dict(scope), include_extras=True)
+    except NameError as error:
+        msg = f"{name}: {error}; models used in annotations must exist when the saga class is made"
+        raise TypeError(msg) from None
+
+
+def show_type(type_: object) -> str:
+    """Return a type the way its author writes it, such as `Effect[Debit, Posting]`."""
+    if type_ is type(None):
+        return "None"
+    if isinstance(type_, type):
+        return type_.__name__
+    return str(type_).replace("typing.", "")
+
+
+def join_object(**members: str) -> str:
+    """Return a JSON object made of members that are JSON text already."""
+    return "{" + ",".join(f"{json.dumps(name)}:{text}" for name, text in members.items()) + "}"

@@ -1,0 +1,115 @@
+"""One attempt of one activity: the wrapper around user code that is the same on every engine (S2).
+
+It decodes the input, lets the activity know its step, and says what the attempt came to: done, rejected (only if
+the activity says so by an exception type of `rejects`, `StepRejected`, or a barrier), or failed without an answer.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from saga.errors import InvalidRequestError, PayloadTooLargeError, StepRejected
+from saga.kernel._context import StepContext, running_step
+from saga.kernel._values import AskAgain, CallState, Failure, Role
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from saga.kernel._runtime import Call
+
+__all__ = ("RECORDED", "Attempt", "attempt")
+
+RECORDED = "__saga_recorded__"
+"""Attribute by which a barrier marks a rejection that it durably recorded under the key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What one attempt came to.
+
+    Attributes:
+        state: DONE or REJECTED, or IN_DOUBT when it ended without an answer.
+        output: What the activity returned, JSON text.
+        failure: What it raised.
+        recorded: Whether a barrier durably recorded the rejection.
+        final: Whether another attempt cannot help.
+    """
+
+    state: CallState
+    output: str | None = None
+    failure: Failure | None = None
+    recorded: bool = False
+    final: bool = False
+
+
+async def attempt(
+    call: Call,
+    function: Callable[[Any], object],
+    *,
+    number: int,
+    in_thread: Callable[[Callable[[Any], object], Any], Awaitable[object]],
+    payload_limit: int,
+) -> Attempt:
+    """Run an activity once. Cancellation and time limits are the caller's; they pass through.
+
+    Args:
+        call: What to perform.
+        function: The real activity: a plain function, or a participant's bound method.
+        number: Number of this attempt, from 1.
+        in_thread: Runs a function that is not `async` outside of the event loop.
+        payload_limit: Largest output, in bytes of JSON.
+    """
+    role = call.activity
+    try:
+        value = role.takes.decode(call.input)
+    except InvalidRequestError as error:
+        return Attempt(CallState.IN_DOUBT, failure=Failure.of(error), final=True)
+    context = StepContext(
+        call.saga, call.id, call.call, call.step.kind, call.role, call.action_key, call.key, number
+    )
+    token = running_step.set(context)
+    try:
+        if inspect.iscoroutinefunction(function):
+            result = await function(value)
+        else:
+            result = await in_thread(function, value)
+            if inspect.isawaitable(result):
+                result = await result
+    except Exception as error:  # noqa: BLE001 - what the activity raised is what the attempt came to
+        return _judge(call, error)
+    finally:
+        running_step.reset(token)
+    return _keep(call, result, payload_limit)
+
+
+def _judge(call: Call, error: Exception) -> Attempt:
+    failure = Failure.of(error)
+    recorded = bool(getattr(error, RECORDED, False))
+    if isinstance(error, (StepRejected, *call.step.rejects)) or recorded:
+        if call.role is Role.PROBE:
+            return Attempt(CallState.IN_DOUBT, failure=failure)
+        return Attempt(CallState.REJECTED, failure=failure, recorded=recorded, final=True)
+    return Attempt(CallState.IN_DOUBT, failure=failure, final=isinstance(error, call.activity.policy.retry.never))
+
+
+def _keep(call: Call, result: object, payload_limit: int) -> Attempt:
+    """Turn what the activity returned into a payload; if that fails it happened, but nobody knows what."""
+    codec = call.activity.returns
+    if codec is None:
+        return Attempt(CallState.DONE)
+    try:
+        output = codec.encode(result)
+    except InvalidRequestError as error:
+        failure = Failure(type="InvalidOutput", message=f"{call.name} returned something else: {error}")
+        return Attempt(CallState.IN_DOUBT, failure=failure, final=True)
+    if len(output) > payload_limit:
+        too_large = PayloadTooLargeError(
+            f"{call.saga} {call.id} {call.name} returned {len(output)} bytes of JSON, the limit is {payload_limit}; "
+            "return a reference instead"
+        )
+        return Attempt(CallState.IN_DOUBT, failure=Failure.of(too_large), final=True)
+    if call.role is Role.PROBE and isinstance(result, AskAgain):
+        return Attempt(CallState.IN_DOUBT, failure=Failure(type="AskAgain", message="the probe cannot tell yet"))
+    return Attempt(CallState.DONE, output)

@@ -1,0 +1,303 @@
+"""The definition check: everything that is wrong with a saga class, found at once when it is made."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from saga.errors import Fault, SagaDefinitionError
+from saga.kernel._activity import Activity, Codec, activity_of, codec_of, resolved_hints, show_type
+from saga.kernel._definition import (
+    DecisionDefinition,
+    Definition,
+    RoleDefinition,
+    StepDefinition,
+    definition_of,
+    fingerprint_of,
+)
+from saga.kernel._policy import FOREVER, Policy
+from saga.kernel._steps import Compensatable, Decision, Declared, Given, Nested, Part, Step
+from saga.kernel._values import AskAgain, DidNotHappen, Effect, Happened, Kind, Role
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = ("check",)
+
+_RANK = {Kind.COMPENSATABLE: 0, Kind.NESTED: 0, Kind.PIVOT: 1, Kind.RETRIABLE: 2}
+_TOO_BROAD = (BaseException, Exception, OSError, TimeoutError)
+
+
+@dataclass(slots=True)
+class _Findings:
+    """Collects faults, so that an author sees all of them at once."""
+
+    scope: Mapping[str, object]
+    faults: list[Fault] = field(default_factory=list)
+
+    def add(self, declared: Declared | None, name: str, text: str, where: str = "") -> None:
+        place = declared.where if declared is not None else where
+        self.faults.append(Fault(short_place(place), name, text))
+
+    def codec(self, declared: Declared | None, name: str, type_: Any, where: str = "") -> Codec | None:  # any annotation
+        try:
+            return codec_of(type_)
+        except TypeError as error:
+            self.add(declared, name, str(error), where)
+            return None
+
+    def activity(self, declared: Declared, name: str, function: object) -> Activity | None:
+        try:
+            return activity_of(function, self.scope)
+        except TypeError as error:
+            self.add(declared, name, str(error))
+            return None
+
+
+def short_place(where: str) -> str:
+    """Return `file.py:17` without the directories."""
+    path, _, line = where.rpartition(":")
+    return f"{Path(path).name}:{line}"
+
+
+def check(cls: type, *, saga: str, where: str, scope: Mapping[str, object], twice: Iterable[Declared]) -> Definition:
+    """Check a saga class and resolve its types.
+
+    Raises:
+        SagaDefinitionError: if anything is wrong; it lists every fault with file and line.
+    """
+    found = _Findings(scope)
+    for declared in twice:
+        found.add(declared, declared.name, "declared twice in this class; the second one would hide this one.")
+    declared = _declared(cls)
+    steps = _steps(found, declared)
+    decisions = _decisions(found, declared)
+    _check_order(found, [one for one in declared.values() if isinstance(one, Step)])
+    _check_names(found, declared)
+    request, result = _check_run(found, cls, where)
+    deadline = _check_deadline(found, cls, where)
+    if found.faults or request is None or result is None:
+        raise SagaDefinitionError(saga, short_place(where), sorted(found.faults, key=_line))
+    return Definition(saga, cls, request, result, steps, decisions, deadline, fingerprint_of(steps))
+
+
+def _line(fault: Fault) -> int:
+    line = fault.where.rpartition(":")[2]
+    return int(line) if line.isdigit() else 0
+
+
+def _declared(cls: type) -> dict[str, Declared]:
+    """Return what the class and its bases declare, bases first, in the order of declaration."""
+    found: dict[str, Declared] = {}
+    for base in reversed(cls.__mro__):
+        found |= {name: value for name, value in vars(base).items() if isinstance(value, (Declared, Given))}
+    return {name: value for name, value in found.items() if getattr(cls, name, None) is value}
+
+
+def _check_names(found: _Findings, declared: Mapping[str, Declared]) -> None:
+    for name, one in declared.items():
+        if name in {"run", "now", "random", "sleep", "deadline"}:
+            found.add(one, name, "this name belongs to Saga; choose another.")
+        elif isinstance(one, Declared) and one.name not in {"", name}:
+            found.add(one, name, f"the same step object is declared as {one.name!r} too; make a second one.")
+
+
+# -- steps -----------------------------------------------------------------------------
+
+
+def _steps(found: _Findings, declared: Mapping[str, Declared]) -> dict[str, StepDefinition]:
+    steps: dict[str, StepDefinition] = {}
+    for name, one in declared.items():
+        if isinstance(one, (Compensatable, Given)):
+            place = one if isinstance(one, Declared) else None
+            found.add(place, name, "no compensation. Add .compensated_by(...), or use ReadOnly.")
+        elif isinstance(one, Step):
+            step = _nested(found, name, one) if isinstance(one, Nested) else _step(found, name, one)
+            if step is not None:
+                steps[name] = step
+    return steps
+
+
+def _step(found: _Findings, name: str, step: Step[Any, Any]) -> StepDefinition | None:
+    _check_policies(found, step, name)
+    _check_rejects(found, step, name)
+    action = found.activity(step, name, step.parts[Role.ACTION].function)
+    if action is None:
+        return None
+    takes = found.codec(step, name, action.takes)
+    returns = found.codec(step, name, action.returns)
+    if takes is None or returns is None:
+        return None
+    roles = {Role.ACTION: RoleDefinition(action, step.parts[Role.ACTION].policy, takes, returns)}
+    roles |= _other_roles(found, name, step, action)
+    effect = codec_of(Effect[action.takes, action.returns]) if Role.COMPENSATION in roles else None
+    return StepDefinition(name, step.kind, roles, step.rejects, effect)
+
+
+def _other_roles(
+    found: _Findings, name: str, step: Step[Any, Any], action: Activity
+) -> dict[Role, RoleDefinition]:
+    roles: dict[Role, RoleDefinition] = {}
+    for role, part in step.parts.items():
+        if role is Role.ACTION:
+            continue
+        activity = found.activity(step, name, part.function)
+        if activity is None:
+            continue
+        text = _wrong_pair(role, part, activity, action)
+        if text:
+            found.add(step, name, text)
+            continue
+        takes = found.codec(step, name, activity.takes)
+        if takes is not None:
+            returns = codec_of(activity.returns) if role is Role.PROBE else None
+            roles[role] = RoleDefinition(activity, part.policy, takes, returns, part.given)
+    return roles
+
+
+def _wrong_pair(role: Role, part: Part, activity: Activity, action: Activity) -> str | None:
+    """Say why `activity` cannot play `role` for `action`, or None if it can."""
+    made = {
+        Role.COMPENSATION: Effect[action.takes, action.returns],
+        Role.PROBE: action.takes,
+        Role.CONFIRMATION: action.returns,
+        Role.FORGET: action.returns,
+    }[role]
+    if part.given is None and activity.takes != made:
+        return (
+            f"{role.value} {activity.name} takes {show_type(activity.takes)},\n"
+            f"    but action {action.name} makes {show_type(made)}."
+        )
+    if role is Role.PROBE and not _is_finding(activity.returns, action.returns):
+        return (
+            f"probe {activity.name} returns {show_type(activity.returns)},\n"
+            f"    but it must return Finding[{show_type(action.returns)}]."
+        )
+    if _other_instance(part.function, activity, action):
+        return (
+            f"{role.value} {activity.name} belongs to another participant than action {action.name}.\n"
+            f"    Use {action.participant}.{activity.method}; if it is meant, wrap it in a function of your own."
+        )
+    return None
+
+
+def _is_finding(type_: Any, output: Any) -> bool:  # any annotations
+    if typing.get_origin(type_) is typing.Annotated:
+        type_ = typing.get_args(type_)[0]
+    members = typing.get_args(type_) or (type_,)
+    return all(one in {Happened[output], DidNotHappen, AskAgain} for one in members)
+
+
+def _other_instance(function: object, activity: Activity, action: Activity) -> bool:
+    """Tell whether a role went to another participant of the very same class: types cannot see that."""
+    kind = getattr(function, "kind", None)
+    return (
+        kind is not None
+        and activity.participant is not None
+        and action.participant is not None
+        and activity.participant != action.participant
+        and activity.function.__qualname__.rpartition(".")[0] == action.function.__qualname__.rpartition(".")[0]
+    )
+
+
+def _check_policies(found: _Findings, step: Step[Any, Any], name: str) -> None:
+    for role, part in step.parts.items():
+        for text in part.policy.faults():
+            found.add(step, name, text if role is Role.ACTION else f"{role.value}: {text}")
+
+
+def _check_rejects(found: _Findings, step: Step[Any, Any], name: str) -> None:
+    for one in step.rejects:
+        if not (isinstance(one, type) and issubclass(one, Exception)):
+            found.add(step, name, f"rejects holds {one!r}, which is no exception type.")
+        elif one in _TOO_BROAD:
+            text = f"rejects holds {one.__name__}, which also means that nobody knows; name the refusals themselves."
+            found.add(step, name, text)
+
+
+def _nested(found: _Findings, name: str, step: Nested[Any, Any]) -> StepDefinition | None:
+    try:
+        child = definition_of(step.saga)
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with it is this step's fault
+        found.add(step, name, str(error))
+        return None
+    roles = {Role.ACTION: RoleDefinition(None, Policy(retry=FOREVER, safe_to_overtake=True), child.request, child.result)}
+    effect = None
+    if Role.COMPENSATION in step.parts:
+        action = Activity(child.saga, None, None, step.saga.__init__, child.request.type, child.result.type)
+        roles |= _other_roles(found, name, step, action)
+        effect = codec_of(Effect[child.request.type, child.result.type])  # type: ignore[name-defined]  # made at run time
+    else:
+        for one in child.steps.values():
+            if one.kind in {Kind.PIVOT, Kind.RETRIABLE}:
+                text = (
+                    f"{child.saga} has the {one.kind.value} step {one.name}, so it cannot be compensated later. "
+                    "Give the nested step a compensation of its own with .compensated_by(...)."
+                )
+                found.add(step, name, text)
+    _check_policies(found, step, name)
+    return StepDefinition(name, Kind.NESTED, roles, (), effect, child)
+
+
+def _check_order(found: _Findings, steps: list[Step[Any, Any]]) -> None:
+    highest: Step[Any, Any] | None = None
+    for step in steps:
+        if step.kind not in _RANK:
+            continue
+        if highest is not None and step.kind is Kind.PIVOT and highest.kind is Kind.PIVOT:
+            found.add(step, step.name, f"a second pivot beside {highest.name}; a saga has at most one.")
+        elif highest is not None and _RANK[step.kind] < _RANK[highest.kind]:
+            text = (
+                f"a {step.kind.value} step after the {highest.kind.value} step {highest.name}. "
+                "Declare compensatable steps first, then the pivot, then retriable steps."
+            )
+            found.add(step, step.name, text)
+        else:
+            highest = step
+
+
+# -- the rest of the class -------------------------------------------------------------
+
+
+def _decisions(found: _Findings, declared: Mapping[str, Declared]) -> dict[str, DecisionDefinition]:
+    decisions: dict[str, DecisionDefinition] = {}
+    for name, one in declared.items():
+        if not isinstance(one, Decision):
+            continue
+        codec = found.codec(one, name, one.answer)
+        if not isinstance(one.within, timedelta) or one.within <= timedelta(0):
+            found.add(one, name, f"within is {one.within!r}; give a positive timedelta.")
+        elif codec is not None:
+            decisions[name] = DecisionDefinition(name, codec, one.within)
+    return decisions
+
+
+def _check_run(found: _Findings, cls: type, where: str) -> tuple[Codec | None, Codec | None]:
+    run = getattr(cls, "run", None)
+    if run is None or not inspect.iscoroutinefunction(run):
+        found.add(None, "run", "must be written `async def run(self, request: Request) -> Result`.", where)
+        return None, None
+    where = f"{run.__code__.co_filename}:{run.__code__.co_firstlineno}"
+    parameters = list(inspect.signature(run).parameters)[1:]
+    try:
+        hints = resolved_hints(run, found.scope, "run")
+    except TypeError as error:
+        found.add(None, "run", str(error), where)
+        return None, None
+    if len(parameters) != 1 or parameters[0] not in hints or "return" not in hints:
+        found.add(None, "run", "takes one request and returns one result, both with types.", where)
+        return None, None
+    request = found.codec(None, "run", hints[parameters[0]], where)
+    return request, found.codec(None, "run", hints["return"], where)
+
+
+def _check_deadline(found: _Findings, cls: type, where: str) -> timedelta | None:
+    deadline = getattr(cls, "deadline", None)
+    if deadline is not None and (not isinstance(deadline, timedelta) or deadline <= timedelta(0)):
+        found.add(None, "deadline", f"is {deadline!r}; give a positive timedelta or None.", where)
+        return None
+    return deadline

@@ -1,0 +1,269 @@
+"""The conductor: drives one instance by asking a runtime for what the decider wants.
+
+It holds no rules. It keeps two promises: a call is performed only after its registration is durable (S1), and
+nobody is told anything before it is durable (S20).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from saga.kernel import _facts as f
+from saga.kernel._decider import RESUME_LIMIT, effect_payload
+from saga.kernel._requests import Request, admit
+from saga.kernel._runtime import Call, Outcome, Runtime
+from saga.kernel._values import CallState, Failure, Happened, Reason, Role, SagaState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from saga.kernel._decider import Decider
+    from saga.kernel._instance import CallRecord
+
+__all__ = ("Conductor",)
+
+
+class Conductor:
+    """Drives one instance until it ends, becomes stale, or its runtime fails.
+
+    Attributes:
+        decider: The rules and the state of the instance.
+
+    Example:
+        The engine's whole part is this: make a decider (new, or by `resume`), make a runtime, and
+        `await Conductor(decider, runtime).conduct()`.
+    """
+
+    def __init__(self, decider: Decider, runtime: Runtime) -> None:
+        self.decider = decider
+        self._runtime = runtime
+        self._running: dict[str, asyncio.Task[Outcome]] = {}
+        self._asked_to_stop = False
+        self._acknowledgements: list[tuple[int, asyncio.Future[None]]] = []
+        self._woken: asyncio.Future[None] | None = None
+        self._due: datetime | None = None
+        self._error: BaseException | None = None
+
+    # -- events, from callbacks of the host's loop ---------------------------------------
+
+    def start(self, fact: f.SagaStarted) -> None:
+        """Take the first fact of a new instance."""
+        self._apply(fact)
+
+    def resumed(self, epoch: int, *, crashed: bool, limit: int = RESUME_LIMIT) -> None:
+        """Take note that this owner took the instance over, as owner number `epoch`.
+
+        Args:
+            epoch: Number of this owner.
+            crashed: Whether the former owner ended without letting go.
+            limit: How many crashes without progress make the instance STUCK (S20).
+        """
+        self._apply(f.Resumed(at=self._now(), epoch=epoch, crashed=crashed or None))
+        if self.decider.instance.resumes >= limit:
+            text = f"{limit} owners in a row ended before the instance progressed"
+            self.decider.get_stuck(Reason.POISON, Failure(type="Poison", message=text))
+            self._record()
+
+    def tick(self) -> None:
+        """Fire every timer whose due time has passed, each as a fact of its own."""
+        self._due = None
+        while (first := self.decider.next_due()) is not None and first[1] <= self._runtime.now():
+            self._apply(f.TimerFired(at=self._now(), timer=first[0]))
+
+    def request(self, request: Request) -> asyncio.Future[None]:
+        """Take a request; the future is done once its fact is durable.
+
+        Raises:
+            ActRefusedError: if the request makes no sense in this state.
+        """
+        self._apply(admit(self.decider, request, self._now()))
+        acknowledged: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._acknowledgements.append((self.decider.instance.count, acknowledged))
+        return acknowledged
+
+    def _apply(self, fact: f.Fact) -> None:
+        try:
+            self.decider.apply(fact)
+            self._record()
+        except BaseException as error:  # noqa: BLE001 - a callback has nobody to raise to; conduct() raises it
+            self._error = self._error or error
+        self._wake()
+
+    def _record(self) -> None:
+        if self.decider.out:
+            facts, self.decider.out = self.decider.out, []
+            self._runtime.record(facts)
+
+    def _wake(self) -> None:
+        if self._woken is not None and not self._woken.done():
+            self._woken.set_result(None)
+
+    def _now(self) -> datetime:
+        return max(self._runtime.now(), self.decider.instance.last_at)
+
+    # -- the drive -----------------------------------------------------------------------
+
+    async def conduct(self) -> None:
+        """Drive the instance; return when it has ended, or when the journal has to be replayed first.
+
+        Raises:
+            SagaError: if the runtime failed. What was not flushed is lost and will be repeated (S20).
+        """
+        loop = asyncio.get_running_loop()
+        durable = -1
+        self._record()
+        try:
+            while True:
+                self._woken = loop.create_future()
+                count = self.decider.instance.count
+                if durable < count:
+                    await self._runtime.flush()
+                    durable = count
+                    self._acknowledge(durable)
+                if self._error is not None:
+                    raise self._error
+                if self._finished(durable):
+                    return
+                self._reconcile(durable, loop)
+                if durable == self.decider.instance.count:
+                    await self._woken
+        finally:
+            self._leave()
+
+    def _finished(self, durable: int) -> bool:
+        instance = self.decider.instance
+        return durable == instance.count and (instance.ended or self.decider.stale)
+
+    def _acknowledge(self, durable: int) -> None:
+        while self._acknowledgements and self._acknowledgements[0][0] <= durable:
+            future = self._acknowledgements.pop(0)[1]
+            if not future.done():
+                future.set_result(None)
+
+    def _leave(self) -> None:
+        """Let go: nothing is recorded for it; the next owner goes on (S6)."""
+        self._runtime.wake_at(None)
+        for task in self._running.values():
+            task.cancel()
+        self.decider.drop()
+        for _, future in self._acknowledgements:
+            future.cancel()
+
+    # -- making what runs equal to what should run ---------------------------------------
+
+    def _reconcile(self, durable: int, loop: asyncio.AbstractEventLoop) -> None:
+        instance = self.decider.instance
+        if not self._at_rest():
+            for record in list(instance.in_flight.values()):
+                if record.position <= durable and record.name not in self._running:
+                    self._perform(record, loop)
+        if self._running:
+            self._stop_what_should_stop()
+        first = self.decider.next_due()
+        due = None if first is None else first[1]
+        if due != self._due:
+            self._due = due
+            self._runtime.wake_at(due)
+
+    def _at_rest(self) -> bool:
+        """Whether the instance is STUCK in a way that forbids even what is in flight."""
+        instance = self.decider.instance
+        return instance.state is SagaState.STUCK and not self._running
+
+    def _perform(self, record: CallRecord, loop: asyncio.AbstractEventLoop) -> None:
+        call = self._call(record)
+        task = loop.create_task(self._runtime.perform(call, self._note(record.name)))
+        self._running[record.name] = task
+        task.add_done_callback(lambda task: self._performed(call, task))
+
+    def _stop_what_should_stop(self) -> None:
+        """Ask running actions to stop once recovery has begun (S5), and whatever an operator did by hand."""
+        recovering = self.decider.instance.recovering and not self._asked_to_stop
+        for name, task in list(self._running.items()):
+            record = self.decider.instance.in_flight.get(name)
+            if record is None or (recovering and record.role is Role.ACTION):
+                task.cancel()
+        self._asked_to_stop = self._asked_to_stop or recovering
+
+    def _performed(self, call: Call, task: asyncio.Task[Outcome]) -> None:
+        self._running.pop(call.name, None)
+        if task.cancelled():
+            return  # the engine is leaving
+        error = task.exception()
+        if error is not None:
+            self._error = self._error or error
+            self._wake()
+            return
+        record = self.decider.instance.in_flight.get(call.name)
+        if record is None:
+            self._wake()  # an operator was faster
+            return
+        try:
+            fact = self._fact(call, record, task.result())
+        except Exception as fault:  # noqa: BLE001 - as in _apply
+            self._error = self._error or fault
+            self._wake()
+            return
+        self._apply(fact)
+
+    def _note(self, name: str) -> Callable[[Failure, bool], None]:
+        def failed(failure: Failure, overdue: bool) -> None:  # noqa: FBT001 - the port's signature
+            record = self.decider.instance.in_flight.get(name)
+            if record is not None:
+                number = record.attempts + len(record.failures) + 1
+                self._apply(
+                    f.AttemptFailed(at=self._now(), call=name, attempt=number, failure=failure, overdue=overdue)
+                )
+
+        return failed
+
+    # -- calls out, facts in -------------------------------------------------------------
+
+    def _call(self, record: CallRecord) -> Call:
+        instance = self.decider.instance
+        step = self.decider.definition.step(record.step)
+        payload = record.input if record.input is not None else self._input(record)
+        return Call(
+            instance.id, instance.saga, record.call, record.role, step, payload, record.attempts, record.unanswered
+        )
+
+    def _input(self, record: CallRecord) -> str:
+        """Return an input that follows from what the journal holds about the action."""
+        action = self.decider.instance.calls[record.call]
+        if record.role is Role.COMPENSATION:
+            return effect_payload(action)
+        return (action.input if record.role is Role.PROBE else action.output) or "null"
+
+    def _fact(self, call: Call, record: CallRecord, outcome: Outcome) -> f.Fact:
+        """Say what an outcome means (S2): a rejection after an unanswered attempt is in doubt."""
+        at = max(outcome.at, self.decider.instance.last_at)
+        failure = outcome.failure or Failure(type="Unknown", message="no failure was given")
+        if outcome.state is CallState.DONE:
+            if call.role is Role.PROBE:
+                return self._finding(call, outcome, at)
+            return f.CallDone(
+                at=at,
+                call=call.name,
+                attempts=outcome.attempts,
+                overdue_at=outcome.overdue_at,
+                adopted=outcome.adopted,
+                payload=outcome.output,
+            )
+        unanswered = outcome.unanswered or record.unanswered
+        rejected = outcome.state is CallState.REJECTED
+        certain = rejected and (outcome.recorded or not unanswered or call.role is not Role.ACTION)
+        kind = f.CallRejected if certain else f.CallInDoubt
+        return kind(
+            at=at, call=call.name, failure=failure, attempts=outcome.attempts, overdue_at=outcome.overdue_at
+        )
+
+    def _finding(self, call: Call, outcome: Outcome, at: datetime) -> f.Fact:
+        codec = call.activity.returns
+        finding = codec.decode(outcome.output or "null") if codec is not None else None
+        if isinstance(finding, Happened):
+            output = call.step.action.returns
+            payload = output.encode(finding.output) if output is not None else None
+            return f.CallProbed(at=at, call=call.call, finding="happened", payload=payload)
+        return f.CallProbed(at=at, call=call.call, finding="did_not_happen")

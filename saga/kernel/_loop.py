@@ -1,0 +1,212 @@
+"""The deterministic loop that `run` executes on: an asyncio event loop without clock, I/O or chance.
+
+Ready callbacks run first in, first out. Time stands still while callbacks run; it is the time of the last
+released fact. Timers never fire by themselves: whoever pumps the loop journals them and fires them. Tasks and
+futures hash by creation number, because `asyncio.wait`, `as_completed` and `TaskGroup` keep them in sets and
+would otherwise visit them in the order of memory addresses.
+
+This file does not know what a saga is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import events
+from collections import deque
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+from saga.errors import NotDeterministicError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from contextvars import Context
+
+__all__ = ("DeterministicLoop", "NumberedFuture")
+
+T = TypeVar("T")
+
+
+class NumberedFuture(asyncio.Future[T]):
+    """A future that hashes by creation number."""
+
+    number = 0
+
+    def __hash__(self) -> int:
+        return self.number
+
+
+class _NumberedTask(asyncio.Task[T]):
+    number = 0
+
+    def __hash__(self) -> int:
+        return self.number
+
+
+class DeterministicLoop(asyncio.AbstractEventLoop):
+    """Runs callbacks in the order they became ready, when it is pumped, and does nothing else.
+
+    Args:
+        time: Returns the loop's time in seconds; constant between two pumps.
+        on_timer: Is told of every timer that is set, with a number counted from 1.
+    """
+
+    def __init__(self, time: Callable[[], float], on_timer: Callable[[int, asyncio.TimerHandle], None]) -> None:
+        self._time = time
+        self._on_timer = on_timer
+        self._ready: deque[asyncio.Handle] = deque()
+        self._created = 0
+        self._timers = 0
+        self._live: dict[int, _NumberedTask[Any]] = {}
+        self._closed = False
+        self.unheard: list[BaseException] = []
+
+    # -- pumping -----------------------------------------------------------------------
+
+    def pump(self) -> None:
+        """Run everything that is ready, and what becomes ready by that, then return.
+
+        Must be called from a callback of the loop that hosts this one, not from inside a task: from Python
+        3.14 on a thread has at most one current task.
+        """
+        ready = self._ready
+        host = events._get_running_loop()  # noqa: SLF001 - the documented hook for loop implementers
+        events._set_running_loop(self)  # noqa: SLF001 - as above
+        try:
+            while ready:
+                handle = ready.popleft()
+                if not handle.cancelled():
+                    handle._run()  # noqa: SLF001 - what a loop does with a handle
+        finally:
+            events._set_running_loop(host)  # noqa: SLF001 - as above
+
+    def fire(self, handle: asyncio.TimerHandle) -> None:
+        """Make the callback of a timer ready."""
+        self._ready.append(handle)
+
+    def drop(self) -> None:
+        """Close every coroutine that is still suspended, quietly, in order of creation.
+
+        `finally` blocks run; what they await is refused, because nothing they do would be journaled.
+        """
+        self._closed = True
+        host = events._get_running_loop()  # noqa: SLF001 - the documented hook for loop implementers
+        events._set_running_loop(self)  # noqa: SLF001 - as above
+        try:
+            for task in list(self._live.values()):
+                _close(task)
+        finally:
+            events._set_running_loop(host)  # noqa: SLF001 - as above
+            self._ready.clear()
+            self._live.clear()
+
+    # -- what asyncio asks of a loop ---------------------------------------------------
+
+    def time(self) -> float:
+        """Return the time of the last released fact, in seconds."""
+        return self._time()
+
+    def call_soon(
+        self, callback: Callable[..., object], *args: object, context: Context | None = None
+    ) -> asyncio.Handle:
+        """Run `callback` after everything that is ready already."""
+        handle = asyncio.Handle(callback, args, self, context)
+        if not self._closed:
+            self._ready.append(handle)
+        return handle
+
+    def call_later(
+        self, delay: float, callback: Callable[..., object], *args: object, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Set a timer `delay` seconds from now."""
+        return self.call_at(self._time() + delay, callback, *args, context=context)
+
+    def call_at(
+        self, when: float, callback: Callable[..., object], *args: object, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Set a timer."""
+        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        if not self._closed:
+            self._timers += 1
+            self._on_timer(self._timers, handle)
+        return handle
+
+    def create_future(self) -> asyncio.Future[Any]:
+        """Return a future that hashes by creation number."""
+        future: NumberedFuture[Any] = NumberedFuture(loop=self)
+        self.count(future)
+        return future
+
+    def count(self, future: NumberedFuture[Any]) -> None:
+        """Give a future its creation number."""
+        self._created += 1
+        future.number = self._created
+
+    def create_task(
+        self,
+        coro: Coroutine[Any, Any, T],  # type: ignore[override]  # typeshed also allows generators, which asyncio no longer does
+        *,
+        name: str | None = None,
+        context: Context | None = None,
+        **_: object,
+    ) -> asyncio.Task[T]:
+        """Return a task that hashes by creation number."""
+        task: _NumberedTask[T] = _NumberedTask(coro, loop=self, name=name or "", context=context)
+        self._created += 1
+        task.number = number = self._created
+        self._live[number] = task
+        task.add_done_callback(self._forget)
+        return task
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        if isinstance(task, _NumberedTask):
+            self._live.pop(task.number, None)
+
+    def get_debug(self) -> bool:
+        """Return False: debug mode reads clocks."""
+        return False
+
+    def is_running(self) -> bool:
+        """Return True: code that can ask runs on this loop."""
+        return True
+
+    def is_closed(self) -> bool:
+        """Tell whether the loop was dropped."""
+        return self._closed
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """Keep what nobody awaited, for the page of the instance; nothing is logged during replay."""
+        error = context.get("exception")
+        if isinstance(error, BaseException):
+            self.unheard.append(error)
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """Nothing to do: whoever fires timers looks whether they were cancelled."""
+
+
+def _close(task: asyncio.Task[Any]) -> None:
+    task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - asyncio's own switch for loops that drop tasks
+    coroutine = task.get_coro()
+    if coroutine is None:
+        return
+    try:
+        coroutine.close()
+    except BaseException:  # noqa: BLE001, S110 - the author's cleanup failed; the saga has moved on without it
+        pass
+
+
+def _refusal(name: str) -> Callable[..., NoReturn]:
+    def refuse(*_: object, **__: object) -> NoReturn:
+        msg = (
+            f"run used the event loop's {name}, which does I/O or leaves the saga. "
+            "Move it into a step; inside run only asyncio's own waiting is durable."
+        )
+        raise NotDeterministicError(msg)
+
+    refuse.__name__ = name
+    return refuse
+
+
+_DEFINED = frozenset(vars(DeterministicLoop))
+for _name in sorted(vars(asyncio.AbstractEventLoop)):
+    if not _name.startswith("_") and _name not in _DEFINED:
+        setattr(DeterministicLoop, _name, _refusal(_name))

@@ -1,0 +1,94 @@
+"""Policies: how often and how long an activity is tried, and when its action counts as settled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+__all__ = ("FOREVER", "NEVER", "ONCE", "TIMEOUT", "Policy", "Retry")
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """When an attempt that failed is followed by another.
+
+    Waiting times grow as `first * factor ** n`, up to `cap`, each shortened by up to a tenth at random so
+    that callers do not come back in step. With the defaults: 0.2, 0.4, 0.8, ... 60 seconds.
+
+    Attributes:
+        attempts: How many attempts at most, 1 or more; None for no limit.
+        first: Waiting time before the second attempt.
+        factor: Growth from one waiting time to the next, 1.0 or more; 1.0 waits evenly.
+        cap: Longest waiting time.
+        never: Exception types that another attempt cannot cure.
+
+    Example:
+        >>> Retry(attempts=3, first=timedelta(seconds=1)).wait(2)
+        datetime.timedelta(seconds=2)
+    """
+
+    attempts: int | None = 3
+    first: timedelta = timedelta(milliseconds=200)
+    factor: float = 2.0
+    cap: timedelta = timedelta(seconds=60)
+    never: tuple[type[Exception], ...] = ()
+
+    def wait(self, failed: int) -> timedelta:
+        """Return the waiting time, before jitter, after `failed` failed attempts (1 or more)."""
+        # Past the cap the power would overflow long before the wait grows, so the exponent is bounded.
+        return min(self.cap, self.first * self.factor ** min(failed - 1, 60))
+
+    def faults(self) -> list[str]:
+        """Say what is wrong with these values."""
+        found: list[str] = []
+        if self.attempts is not None and self.attempts < 1:
+            found.append(f"retry allows {self.attempts} attempts; give 1 or more, or None for no limit")
+        if self.first < timedelta(0) or self.cap < timedelta(0):
+            found.append("retry waits a negative time")
+        if self.factor < 1.0:
+            found.append(f"retry's factor is {self.factor}; give 1.0 or more")
+        return found
+
+
+ONCE = Retry(attempts=1)
+FOREVER = Retry(attempts=None)
+TIMEOUT = timedelta(seconds=30)
+"""Time limit of one attempt where a step names none."""
+
+NEVER = timedelta.max
+"""A settle time that never passes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How one activity of a step is tried, and when it counts as settled.
+
+    Attributes:
+        timeout: Time limit of one attempt.
+        retry: When another attempt follows.
+        barrier: Whether the participant is behind a barrier, so that a late action does nothing.
+        safe_to_overtake: Whether a compensation may run while an attempt whose time limit passed still acts.
+        settle_time: How long after such an attempt's time limit it can still act at most.
+    """
+
+    timeout: timedelta = TIMEOUT
+    retry: Retry = field(default_factory=Retry)
+    barrier: bool = False
+    safe_to_overtake: bool = False
+    settle_time: timedelta | None = None
+
+    @property
+    def settles_after(self) -> timedelta:
+        """How long after a passed time limit the action counts as settled; `NEVER` if nothing says so."""
+        if self.barrier or self.safe_to_overtake:
+            return timedelta(0)
+        return NEVER if self.settle_time is None else self.settle_time
+
+    def faults(self) -> list[str]:
+        """Say what is wrong with these values."""
+        found = self.retry.faults()
+        if self.timeout <= timedelta(0):
+            found.append(f"timeout is {self.timeout}; give a positive time")
+        if self.settle_time is not None and self.settle_time < timedelta(0):
+            found.append(f"settle_time is {self.settle_time}; give zero or more")
+        return found

@@ -1,0 +1,190 @@
+"""What somebody outside asks of a running instance, and which requests make sense in which state (S6, S10, S19)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from saga.errors import ActRefusedError
+from saga.kernel import _facts as f
+from saga.kernel._names import call_name, role_name, step_of
+from saga.kernel._values import CallState, Kind, Role, SagaState
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from saga.kernel._decider import Decider
+    from saga.kernel._instance import CallRecord, Instance
+
+__all__ = ("Abort", "Cancel", "Decide", "Request", "Resolve", "Retry", "Skip", "admit", "decode_request")
+
+_HAND = (Role.COMPENSATION, Role.CONFIRMATION, Role.FORGET)
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    by: str = Field(max_length=200)
+    why: str = Field(default="", max_length=2000)
+
+
+class Cancel(_Request):
+    """Stop and compensate, if the pivot has not registered."""
+
+    request: Literal["cancel"] = "cancel"
+
+
+class Decide(_Request):
+    """Answer a decision. Payload: the answer."""
+
+    request: Literal["decide"] = "decide"
+    call: str
+    payload: str
+
+
+class Retry(_Request):
+    """Let everything that is blocked be tried again."""
+
+    request: Literal["retry"] = "retry"
+
+
+class Resolve(_Request):
+    """Say what became of a call. Payload: its output, if it happened."""
+
+    request: Literal["resolve"] = "resolve"
+    call: str
+    finding: Literal["happened", "did_not_happen"]
+    payload: str | None = None
+
+
+class Skip(_Request):
+    """Say that a compensation, confirmation or forgetting was done by hand."""
+
+    request: Literal["skip"] = "skip"
+    call: str
+
+
+class Abort(_Request):
+    """Give the instance up before its pivot and compensate."""
+
+    request: Literal["abort"] = "abort"
+
+
+Request: TypeAlias = Cancel | Decide | Retry | Resolve | Skip | Abort
+
+_ADAPTER: TypeAdapter[Any] = TypeAdapter(Annotated[Request, Field(discriminator="request")])
+
+
+def decode_request(text: str) -> Request:
+    """Return the request that `model_dump_json` wrote."""
+    request: Request = _ADAPTER.validate_json(text)
+    return request
+
+
+def admit(decider: Decider, request: Request, at: datetime) -> f.Fact:
+    """Return the fact that a request comes to in the state the instance is in.
+
+    Raises:
+        ActRefusedError: if it makes no sense there; the message says what does.
+    """
+    instance = decider.instance
+    if instance.ended and not isinstance(request, Decide):
+        raise _refused(instance, request.request, "nothing can change any more")
+    if isinstance(request, Cancel):
+        return f.CancelRequested(at=at, by=request.by, why=request.why)
+    if isinstance(request, Decide):
+        return _decide(instance, request, at)
+    seen = instance.state or SagaState.RUNNING
+    if isinstance(request, Retry):
+        _check_retry(decider)
+        return f.Retried(at=at, by=request.by, why=request.why, seen=seen)
+    if isinstance(request, Abort):
+        _check_abort(instance)
+        return f.SagaAbortOrdered(at=at, by=request.by, why=request.why, seen=seen)
+    if isinstance(request, Skip):
+        record = _skippable(instance, request.call)
+        return f.CallSkipped(
+            at=at, by=request.by, why=request.why, seen=seen, call=record.name, call_state=record.state
+        )
+    record = _resolvable(decider, request)
+    return f.CallResolved(
+        at=at,
+        by=request.by,
+        why=request.why,
+        seen=seen,
+        call=record.name,
+        call_state=record.state,
+        finding=request.finding,
+        payload=request.payload,
+    )
+
+
+def _refused(instance: Instance, act: str, text: str) -> ActRefusedError:
+    return ActRefusedError(f"{instance.saga} {instance.id} is {instance.state}: {act} is refused, {text}")
+
+
+def _decide(instance: Instance, request: Decide, at: datetime) -> f.Fact:
+    record = instance.decisions.get(request.call)
+    if instance.ended:
+        raise _refused(instance, "decide", f"nobody waits for {request.call} any more")
+    known = record is not None and (record.answer is not None or record.timed_out)
+    kind = f.DecisionIgnored if known or instance.recovering else f.DecisionAnswered
+    return kind(at=at, call=request.call, by=request.by, why=request.why, payload=request.payload)
+
+
+def _check_retry(decider: Decider) -> None:
+    instance = decider.instance
+    if instance.state is SagaState.STUCK or any(decider.blocked()):
+        return
+    raise _refused(instance, "retry", "nothing is blocked; what failed is being retried by its policy")
+
+
+def _check_abort(instance: Instance) -> None:
+    if instance.committed or instance.committing:
+        pivot = instance.commit.call if instance.commit else "the end of run"
+        text = f"{pivot} has registered, so the saga only goes forward"
+        if instance.committing:
+            text += f"; say what became of it with resolve {pivot}"
+        raise _refused(instance, "abort", text)
+    if instance.recovering:
+        raise _refused(instance, "abort", "it is compensating already")
+
+
+def _skippable(instance: Instance, call: str) -> CallRecord:
+    """Return what is done by hand: the compensation, confirmation or forgetting of `call` that is not done."""
+    known = [instance.calls.get(role_name(call, role)) for role in _HAND]
+    for record in known:
+        if record is not None and (record.failed or record.state is CallState.IN_FLIGHT):
+            return record
+    names = [
+        one.call for one in instance.calls.values() if one.role in _HAND and one.state is not CallState.DONE
+    ]
+    hint = f"skip works for {', '.join(names)}" if names else "no compensation is waiting"
+    raise _refused(instance, f"skip {call}", hint)
+
+
+def _resolvable(decider: Decider, request: Resolve) -> CallRecord:
+    """Return the action that an operator may resolve: in doubt, unsettled, or failed after the pivot."""
+    instance = decider.instance
+    act = f"resolve {request.call}"
+    record = instance.calls.get(request.call)
+    if record is None or record.role is not Role.ACTION:
+        calls = ", ".join(one.call for one in instance.calls.values() if one.role is Role.ACTION)
+        raise _refused(instance, act, f"it has no such call; it has {calls or 'none'}")
+    unsettled = record.state is CallState.DONE and record.overdue_at is not None and not record.settled
+    if not (record.state is CallState.IN_DOUBT or unsettled or (record.failed and record.after_commit)):
+        raise _refused(instance, act, f"it is {record.state}, so there is no doubt")
+    if f"{record.call}/{Role.COMPENSATION.value}" in instance.calls:
+        raise _refused(instance, act, "its compensation has begun; use skip if that was done by hand")
+    if record.after_commit and record.kind is not Kind.PIVOT and request.finding == "did_not_happen":
+        raise _refused(instance, act, "it comes after the pivot, so it has to happen: retry it, or do it by hand")
+    codec = decider.definition.step(step_of(record.call)).action.returns
+    if request.finding == "happened" and codec is not None:
+        codec.decode(request.payload or "null")
+    return record
+
+
+def decision_call(name: str, call: int) -> str:
+    """Return the name of one use of a decision."""
+    return call_name(name, call)

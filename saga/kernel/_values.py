@@ -1,0 +1,190 @@
+"""Values that activities, sagas and operators exchange: effects, findings, failures, states."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeAlias, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = (
+    "AskAgain",
+    "CallState",
+    "DidNotHappen",
+    "Effect",
+    "Failure",
+    "Finding",
+    "Happened",
+    "Kind",
+    "Reason",
+    "Role",
+    "SagaState",
+    "Verdict",
+)
+
+Input = TypeVar("Input")
+Output = TypeVar("Output")
+
+
+class SagaState(StrEnum):
+    """States of a saga instance. COMPLETED and COMPENSATED are the ends; STUCK waits for an operator."""
+
+    RUNNING = "RUNNING"
+    COMPENSATING = "COMPENSATING"
+    COMPLETED = "COMPLETED"
+    COMPENSATED = "COMPENSATED"
+    STUCK = "STUCK"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will ever change again."""
+        return self in {SagaState.COMPLETED, SagaState.COMPENSATED}
+
+
+class CallState(StrEnum):
+    """States of one call. SKIPPED means that an operator did it by hand."""
+
+    IN_FLIGHT = "in flight"
+    DONE = "done"
+    REJECTED = "rejected"
+    IN_DOUBT = "in doubt"
+    SKIPPED = "skipped"
+
+
+class Kind(StrEnum):
+    """Kinds of steps."""
+
+    COMPENSATABLE = "compensatable"
+    PIVOT = "pivot"
+    RETRIABLE = "retriable"
+    READ_ONLY = "read-only"
+    NESTED = "nested"
+
+
+class Role(StrEnum):
+    """What an activity does in a step."""
+
+    ACTION = "action"
+    PROBE = "probe"
+    CONFIRMATION = "confirmation"
+    COMPENSATION = "compensation"
+    FORGET = "forget"
+
+
+class Reason(StrEnum):
+    """What starts backward recovery, or makes an instance STUCK."""
+
+    REJECTED = "rejected"
+    IN_DOUBT = "in doubt"
+    ABORTED = "aborted"
+    DECISION_TIMED_OUT = "decision timed out"
+    TIMED_OUT = "timed out"
+    DEADLINE = "deadline"
+    CANCELLED = "cancelled"
+    UNDECODABLE = "undecodable request"
+    UNSETTLED = "unsettled"
+    BUG = "bug"
+    MISMATCH = "code does not fit the journal"
+    POISON = "no progress after several resumes"
+
+
+class Failure(BaseModel):
+    """What is kept of an exception: names and text, never the object.
+
+    Attributes:
+        type: Name of the exception's type.
+        message: Its text, cut to 2,000 characters.
+        details: Data that a rejection carried, any JSON value.
+        traceback: Where it was raised, kept for bugs in `run` only.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    type: str
+    message: str
+    details: Any = None
+    traceback: str | None = None
+
+    @classmethod
+    def of(cls, error: BaseException, *, traceback: str | None = None) -> Failure:
+        """Keep what can be kept of `error`."""
+        name = getattr(error, "type", None)
+        text = getattr(error, "message", None)
+        return cls(
+            type=name if isinstance(name, str) and name else type(error).__name__,
+            message=(text if isinstance(text, str) and text else str(error))[:2000],
+            details=getattr(error, "details", None),
+            traceback=traceback,
+        )
+
+    def __str__(self) -> str:
+        return f"{self.type}: {self.message}" if self.message else self.type
+
+
+class Effect(BaseModel, Generic[Input, Output]):
+    """What an action did or may have done; a compensation receives it.
+
+    Attributes:
+        input: What the action was called with.
+        output: What it returned; None while it is in doubt, or when the action returns None.
+        in_doubt: Whether nobody knows if the action happened.
+
+    Example:
+        >>> Effect[str, int](input="nl-1", output=7, in_doubt=False).output
+        7
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    input: Input
+    output: Output | None = None
+    in_doubt: bool = False
+
+
+class Happened(BaseModel, Generic[Output]):
+    """The action happened, and this is what it returned.
+
+    Example:
+        >>> Happened(output=7).finding
+        'happened'
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    finding: Literal["happened"] = "happened"
+    output: Output
+
+
+class DidNotHappen(BaseModel):
+    """The action did not happen, and whoever says so promises that it never will."""
+
+    model_config = ConfigDict(frozen=True)
+
+    finding: Literal["did_not_happen"] = "did_not_happen"
+
+
+class AskAgain(BaseModel):
+    """The probe cannot tell yet; it is asked again after the step's `every`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    finding: Literal["ask_again"] = "ask_again"
+
+
+if TYPE_CHECKING:
+    Finding: TypeAlias = Happened[Output] | DidNotHappen | AskAgain
+    Verdict: TypeAlias = Happened[Output] | DidNotHappen
+else:
+    # Pydantic's generic classes hide their variables from `typing`, so an alias could not be given its type.
+
+    class Finding:
+        """What a probe says: `Happened(output)`, `DidNotHappen()` or `AskAgain()`."""
+
+        def __class_getitem__(cls, output: object) -> object:
+            return Annotated[Happened[output] | DidNotHappen | AskAgain, Field(discriminator="finding")]
+
+    class Verdict:
+        """What an operator resolves with: `Happened(output)` or `DidNotHappen()`."""
+
+        def __class_getitem__(cls, output: object) -> object:
+            return Annotated[Happened[output] | DidNotHappen, Field(discriminator="finding")]

@@ -1,0 +1,259 @@
+"""What people and programs see of one instance, and the page of a STUCK one."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from saga.errors import SagaCompensatedError, SagaError, SagaStuckError
+from saga.kernel import _facts as f
+from saga.kernel._values import CallState, Failure, Kind, Reason, Role, SagaState
+
+if TYPE_CHECKING:
+    from saga.kernel._instance import CallRecord, Instance
+
+__all__ = ("ActView", "CallView", "DecisionView", "SagaView", "ending_of", "view_of")
+
+
+class _View(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class CallView(_View):
+    """One activity of one call.
+
+    Attributes:
+        name: Call and role, such as `debit.1/compensation`.
+        call: The call alone, such as `debit.1`; what the commands take.
+        role: What the activity does in the step.
+        kind: Kind of the step, for an action.
+        state: Its state.
+        attempts: Attempts so far, resumes among them.
+        registered_at: When it was registered.
+        ended_at: When its outcome was journaled.
+        input: Its input, JSON text; None where it follows from the action.
+        output: Its output, JSON text.
+        failure: The last failure that was seen.
+    """
+
+    name: str
+    call: str
+    role: Role
+    kind: Kind | None
+    state: CallState
+    attempts: int
+    registered_at: datetime
+    ended_at: datetime | None
+    input: str | None
+    output: str | None
+    failure: Failure | None
+
+
+class DecisionView(_View):
+    """One decision: awaited until `due`, answered `by` whom with what JSON text."""
+
+    call: str
+    due: datetime | None
+    answer: str | None
+    by: str | None
+    timed_out: bool
+
+
+class ActView(_View):
+    """What somebody did: which act, on which call, by whom and why, when."""
+
+    act: str
+    call: str | None
+    by: str
+    why: str
+    at: datetime
+
+
+class SagaView(_View):
+    """One saga instance as its journal tells it.
+
+    Attributes:
+        id: Id of the instance.
+        saga: Name of the saga.
+        state: Its state.
+        since: When it entered that state.
+        started_at: When it started.
+        deadline: When backward recovery starts, or None.
+        parent: Id of the instance it is nested in, or None.
+        committed: Whether the point of no return has passed.
+        reason: What started backward recovery, or None.
+        failure: The failure that started it, or None.
+        request: The request, JSON text.
+        result: The result, JSON text, once COMPLETED.
+        calls: Every activity, in order of registration.
+        decisions: Every decision.
+        acts: What operators and callers did.
+        stuck: What blocks a STUCK instance.
+        facts: How many facts the journal holds.
+    """
+
+    id: str
+    saga: str
+    state: SagaState
+    since: datetime
+    started_at: datetime
+    deadline: datetime | None
+    parent: str | None
+    committed: bool
+    reason: Reason | None
+    failure: Failure | None
+    request: str
+    result: str | None
+    calls: tuple[CallView, ...]
+    decisions: tuple[DecisionView, ...]
+    acts: tuple[ActView, ...]
+    stuck: tuple[f.StuckReason, ...]
+    facts: int
+
+    def page(self) -> str:
+        """Return the instance as the text that an operator reads; a STUCK one with the commands that help."""
+        head = f"{self.id} {self.saga} is {self.state} since {_minute(self.since)}"
+        lines = [f"{head}: {_headline(self)}" if self.state is SagaState.STUCK else f"{head}."]
+        width = max((len(call.name) for call in self.calls), default=0) + 2
+        lines += [f"  {call.name:<{width}}{call.state.value:<10} {_detail(call)}".rstrip() for call in self.calls]
+        if self.state is SagaState.STUCK:
+            lines += [
+                f"  {one.failure.traceback.strip()}" for one in self.stuck if one.failure and one.failure.traceback
+            ]
+            lines += ["Nothing else will run until someone acts:", *_ways_out(self)]
+        return "\n".join(lines)
+
+
+def view_of(instance: Instance) -> SagaView:
+    """Return the view of an instance that was folded from its journal."""
+    recovery = instance.recovery
+    return SagaView(
+        id=instance.id,
+        saga=instance.saga,
+        state=instance.state or SagaState.RUNNING,
+        since=instance.state_since,
+        started_at=instance.started_at,
+        deadline=instance.deadline,
+        parent=instance.parent,
+        committed=instance.committed,
+        reason=recovery.reason if recovery else None,
+        failure=recovery.failure if recovery else None,
+        request=instance.request,
+        result=instance.result,
+        calls=tuple(_call_view(record) for record in instance.calls.values()),
+        decisions=tuple(
+            DecisionView(call=one.call, due=one.due, answer=one.answer, by=one.by, timed_out=one.timed_out)
+            for one in instance.decisions.values()
+        ),
+        acts=tuple(_act_view(act) for act in instance.acts),
+        stuck=instance.stuck,
+        facts=instance.count,
+    )
+
+
+def _call_view(record: CallRecord) -> CallView:
+    waiting = record.state is CallState.IN_FLIGHT
+    return CallView(
+        name=record.name,
+        call=record.call,
+        role=record.role,
+        kind=record.kind,
+        state=record.state,
+        attempts=record.attempts + (len(record.failures) + 1 if waiting else 0),
+        registered_at=record.at,
+        ended_at=record.ended_at,
+        input=record.input,
+        output=record.output,
+        failure=record.failure,
+    )
+
+
+def _act_view(act: f.Act | f.CancelRequested | f.DecisionAnswered) -> ActView:
+    names = {
+        f.Retried: "retry",
+        f.CallResolved: "resolve",
+        f.CallSkipped: "skip",
+        f.SagaAbortOrdered: "abort",
+        f.CancelRequested: "cancel",
+        f.DecisionAnswered: "decide",
+    }
+    return ActView(act=names[type(act)], call=getattr(act, "call", None), by=act.by, why=act.why, at=act.at)
+
+
+def ending_of(view: SagaView) -> SagaError | None:
+    """Return the error that an instance's result raises, or None if it has completed or still runs."""
+    if view.state is SagaState.STUCK:
+        return SagaStuckError(saga=view.saga, id=view.id, page=view.page())
+    if view.state is not SagaState.COMPENSATED:
+        return None
+    failure = view.failure or Failure(type="", message="")
+    step = next((call.name for call in view.calls if call.failure == failure and call.role is Role.ACTION), None)
+    return SagaCompensatedError(
+        saga=view.saga,
+        id=view.id,
+        reason=(view.reason or Reason.CANCELLED).value,
+        step=step,
+        type=failure.type,
+        message=failure.message,
+        details=failure.details,
+    )
+
+
+# -- the page --------------------------------------------------------------------------
+
+_HEADLINES = {
+    Reason.IN_DOUBT: "nobody knows whether {call} happened.",
+    Reason.UNSETTLED: "an attempt of {call} may still be acting, so it is not compensated yet.",
+    Reason.BUG: "run raised {failure}.",
+    Reason.MISMATCH: "its code does not fit its journal.",
+    Reason.POISON: "its owners keep ending before it progresses.",
+}
+
+
+def _headline(view: SagaView) -> str:
+    if not view.stuck:
+        return "see its calls."
+    first = view.stuck[0]
+    role = next((call.role for call in view.calls if call.name == first.call), Role.ACTION)
+    if role is not Role.ACTION:
+        verb = "was refused" if first.reason is Reason.REJECTED else "gave up"
+        return f"a {role.value} {verb}."
+    if first.reason is Reason.REJECTED:
+        return f"{first.call} was rejected after the point of no return."
+    return _HEADLINES[first.reason].format(call=first.call, failure=first.failure)
+
+
+def _detail(call: CallView) -> str:
+    tries = f"({call.attempts} attempt{'' if call.attempts == 1 else 's'})"
+    if call.failure is not None and call.state is not CallState.DONE:
+        return f"{call.failure} {tries}"
+    if call.state is CallState.IN_FLIGHT:
+        return tries
+    return (call.output or "")[:100] if call.role is Role.ACTION else ""
+
+
+def _ways_out(view: SagaView) -> list[str]:
+    found: dict[str, str] = {}
+    for one in view.stuck:
+        call = next((each for each in view.calls if each.name == one.call), None)
+        if call is None:
+            found[f"saga retry {view.id}"] = "the code is fixed and deployed"
+        elif one.reason is not Reason.UNSETTLED:
+            found[f"saga retry {view.id}"] = "the cause is fixed"
+        if call is None or one.reason is Reason.UNSETTLED or call.role is Role.ACTION:
+            if call is not None:
+                found[f"saga resolve {view.id} {call.call} --happened OUTPUT"] = "it happened, and this is its output"
+            if call is not None and (call.kind is Kind.PIVOT or one.reason is Reason.UNSETTLED):
+                found[f"saga resolve {view.id} {call.call} --did-not-happen"] = "it did not, and it never will"
+        else:
+            found[f"saga skip {view.id} {call.call}"] = f"you did the {call.role.value} by hand"
+    if not view.committed and view.reason is None and not any(one.reason is Reason.IN_DOUBT for one in view.stuck):
+        found[f"saga abort {view.id}"] = "give it up and compensate"
+    width = max(len(command) for command in found) + 2
+    return [f"  {command:<{width}}--by YOU --why ...    {text}" for command, text in found.items()]
+
+
+def _minute(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M} UTC"
