@@ -8,6 +8,7 @@ from saga.kernel._decider import PAYLOAD_LIMIT, RESUME_LIMIT, Decider
 from saga.kernel._definition import DecisionDefinition, Definition, RoleDefinition, StepDefinition, definition_of
 from saga.kernel._diagram import class_diagram, instance_diagram, states_diagram
 from saga.kernel._facts import KERNEL_VERSION, Fact, SagaStarted, decode_fact, encode_fact
+from saga.kernel._handle import Engine, Journals, SagaHandle, SagaSummary
 from saga.kernel._handover import entries_of
 from saga.kernel._instance import CallRecord, Instance
 from saga.kernel._names import ID_LENGTH, action_key, call_name, check_id, child_id, role_name
@@ -74,11 +75,13 @@ __all__ = (
     "Definition",
     "DidNotHappen",
     "Effect",
+    "Engine",
     "Fact",
     "Failure",
     "Finding",
     "Happened",
     "Instance",
+    "Journals",
     "Kind",
     "Nested",
     "Outcome",
@@ -96,8 +99,10 @@ __all__ = (
     "Runs",
     "Runtime",
     "Saga",
+    "SagaHandle",
     "SagaStarted",
     "SagaState",
+    "SagaSummary",
     "SagaView",
     "Skip",
     "Step",
