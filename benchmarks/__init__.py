@@ -1,0 +1,1 @@
+"""Benchmarks of the embedded engine, side by side with its peers."""

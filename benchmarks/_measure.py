@@ -1,0 +1,184 @@
+"""Runs a plan: opens every cell in a process of its own, shuffles them in every round, collects."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import sys
+import time
+from collections.abc import Callable, Iterable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+from ._cells import OURS_1, OURS_64, Cell, Database, Spec
+from ._databases import Databases
+from ._durability import Durability
+from ._flush_calls import flush_calls, strace
+from ._load import Round
+from ._parent import ROOT, Child, ChildError, ask_once
+from ._plan import Counting, Plan
+from ._settings import Settings
+
+Tell: TypeAlias = Callable[[str], None]
+JOB_SECONDS: Final = 300.0
+
+
+@dataclass(slots=True)
+class Measurements:
+    """Everything that was measured, and why the rest was not.
+
+    Attributes:
+        rounds: what each timed cell did, round by round.
+        durability: what each timed cell's database said of itself.
+        counts: the answers of the counting jobs.
+        cold: seconds of each cold start, by engine.
+        recovery: seconds of each way to read the open sagas.
+        memory: KiB per open idle saga.
+        failures: why a cell or a job gave nothing.
+    """
+
+    rounds: dict[Cell, list[Round]] = field(default_factory=dict[Cell, list[Round]])
+    durability: dict[Cell, Durability] = field(default_factory=dict[Cell, Durability])
+    counts: dict[Counting, dict[str, float]] = field(default_factory=dict[Counting, dict[str, float]])
+    cold: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
+    recovery: dict[str, float] = field(default_factory=dict[str, float])
+    memory: dict[str, float] = field(default_factory=dict[str, float])
+    failures: dict[object, str] = field(default_factory=dict[object, str])
+
+
+class Measuring:
+    """One run of the benchmark."""
+
+    def __init__(self, settings: Settings, databases: Databases, seed: int, tell: Tell) -> None:
+        self._settings = settings
+        self._databases = databases
+        self._random = random.Random(seed)
+        self._tell = tell
+        self._results = Measurements()
+        self._began = time.monotonic()
+
+    async def run(self, plan: Plan) -> Measurements:
+        """Run the whole plan; what fails is noted and the rest goes on."""
+        for counting in plan.countings:
+            await self._count(counting)
+        if plan.cold_start:
+            await self._cold_starts()
+        if plan.recovery:
+            await self._job("recovery", self._settings.open_sagas, self._results.recovery)
+        if plan.memory:
+            await self._job("memory", self._settings.idle_sagas, self._results.memory)
+        async with AsyncExitStack() as running:
+            children = await self._open(plan.cells, running)
+            await self._rounds(children)
+        return self._results
+
+    async def _open(self, cells: Iterable[Cell], running: AsyncExitStack) -> dict[Cell, Child]:
+        """Open all cells, as many at a time as there are processors."""
+        places = asyncio.Semaphore(os.cpu_count() or 1)
+
+        async def open_one(cell: Cell) -> tuple[Cell, Child | None]:
+            async with places:
+                self._tell(f"open {cell.name}")
+                return cell, await self._child(cell, running)
+
+        opened = await asyncio.gather(*map(open_one, cells))
+        return {cell: child for cell, child in opened if child is not None}
+
+    async def _child(self, cell: Cell, running: AsyncExitStack) -> Child | None:
+        try:
+            child = await Child.start(self._spec("timed", cell))
+            running.push_async_callback(child.end)
+            await child.ready()
+        except (ChildError, RuntimeError) as error:
+            self._fail(cell, error)
+            return None
+        assert child.durability is not None  # noqa: S101 - it is ready
+        self._results.durability[cell] = child.durability
+        self._results.rounds[cell] = []
+        return child
+
+    async def _rounds(self, children: dict[Cell, Child]) -> None:
+        longest = 0.0
+        for number in range(1, self._settings.rounds + 1):
+            began = time.monotonic()
+            if number > 1 and began - self._began + longest > self._settings.budget_seconds:
+                self._tell(f"no time for round {number}")
+                return
+            await self._one_round(number, children)
+            longest = max(longest, time.monotonic() - began)
+
+    async def _one_round(self, number: int, children: dict[Cell, Child]) -> None:
+        cells = list(children)
+        self._random.shuffle(cells)
+        for cell in cells:
+            self._tell(f"round {number}: {cell.name}")
+            try:
+                self._results.rounds[cell].append(await children[cell].round(self._settings))
+            except ChildError as error:
+                self._fail(cell, error)
+                del children[cell], self._results.rounds[cell]
+
+    async def _count(self, counting: Counting) -> None:
+        self._tell(f"count {counting.cell.name}")
+        spec = self._spec("counted", counting.cell, counting.sagas, counting.jitter_ms)
+        try:
+            self._results.counts[counting] = await ask_once(spec, JOB_SECONDS)
+            if self._settings.every_cell or counting.cell == OURS_1:
+                await self._cross_check(counting)
+        except (ChildError, RuntimeError) as error:
+            self._fail(counting, error)
+
+    async def _cross_check(self, counting: Counting) -> None:
+        """Count once more, this time the kernel's calls: tracing slows, so it is a run of its own."""
+        output = self._databases.folder / "flushes"
+        if not (under := strace(output)):
+            return
+        spec = self._spec("counted", counting.cell, counting.sagas, counting.jitter_ms)
+        answer = await ask_once(spec, JOB_SECONDS, under=under)
+        lines = output.read_text().splitlines() if output.exists() else []
+        calls = flush_calls(lines, answer["began_epoch_seconds"], answer["ended_epoch_seconds"])
+        self._results.counts[counting]["kernel_flush_calls_per_saga"] = calls / counting.sagas
+
+    async def _job(self, kind: str, count: int, into: dict[str, float]) -> None:
+        self._tell(kind)
+        completed = self._settings.completed_sagas
+        try:
+            into.update(await ask_once(self._spec(kind, OURS_64, count, completed=completed), JOB_SECONDS))
+        except ChildError as error:
+            self._fail(kind, error)
+
+    async def _cold_starts(self) -> None:
+        for number in range(self._settings.cold_starts + 1):
+            for engine in ("ours", "dbos"):
+                self._tell(f"cold start {engine}")
+                seconds = await self._cold_start(engine)
+                if number and seconds is not None:  # the first pair only fills caches
+                    self._results.cold.setdefault(engine, []).append(seconds)
+
+    async def _cold_start(self, engine: str) -> float | None:
+        if engine in self._results.failures:
+            return None
+        url = self._databases.fresh(Database.SQLITE_AS_SHIPPED)
+        command = (sys.executable, "-m", f"{__package__}._cold", engine, url)
+        process = await asyncio.create_subprocess_exec(
+            *command, cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        )
+        output, errors = await process.communicate()
+        if process.returncode == 0:
+            return float(output.splitlines()[-1])
+        last = (errors.decode(errors="replace").strip().splitlines() or ["it ended without a word"])[-1]
+        self._fail(engine, ChildError(last))
+        return None
+
+    def _spec(
+        self, kind: str, cell: Cell, count: int = 0, jitter_ms: float = 0.0, *, completed: int = 0
+    ) -> Spec:
+        url = self._databases.fresh(cell.database)
+        return Spec(kind, cell, url, self._settings.payload_bytes, jitter_ms, count, completed)
+
+    def _fail(self, what: object, error: Exception) -> None:
+        words = str(error).replace(str(self._databases.folder), "DIR")
+        self._results.failures[what] = words
+        self._tell(f"failed: {words}")

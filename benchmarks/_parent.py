@@ -1,0 +1,117 @@
+"""The parent's end of a child: starts it, lets it run only in its turn, and ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from ._cells import Spec
+from ._durability import Durability
+from ._load import Round
+from ._settings import Settings
+
+ROOT: Final = Path(__file__).parent.parent
+START_SECONDS: Final = 60.0
+GRACE_SECONDS: Final = 30.0
+LINE_BYTES: Final = 1 << 20
+
+
+class ChildError(Exception):
+    """A child said why it cannot measure, or ended without a word."""
+
+
+@dataclass(slots=True)
+class Child:
+    """A running child process."""
+
+    process: asyncio.subprocess.Process
+    spec: Spec
+    durability: Durability | None = None
+
+    @classmethod
+    async def start(cls, spec: Spec, *, under: tuple[str, ...] = ()) -> Child:
+        """Start a child, under another program if one is named, and hand it its spec."""
+        command = (*under, sys.executable, "-m", f"{__package__}._child")
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            cwd=ROOT,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            limit=LINE_BYTES,
+        )
+        child = cls(process, spec)
+        child._write(spec.encode())
+        return child
+
+    async def ready(self) -> None:
+        """Wait until its engine is open, then stop it until its turn comes."""
+        answer = await self.answer(START_SECONDS)
+        self.durability = Durability(**answer["durability"])
+        self._signal(signal.SIGSTOP)
+
+    async def round(self, settings: Settings) -> Round:
+        """Let it run for one window.
+
+        Children that wait are stopped: a peer's idle threads poll, and would take
+        processor time from whoever is measured.
+        """
+        self._signal(signal.SIGCONT)
+        seconds, warm_up = settings.round_seconds, settings.warm_up_seconds
+        self._write(json.dumps({"seconds": seconds, "warm_up_seconds": warm_up}))
+        answer = await self.answer(seconds + warm_up + GRACE_SECONDS)
+        self._signal(signal.SIGSTOP)
+        return Round(**answer)
+
+    async def answer(self, seconds: float) -> dict[str, Any]:
+        """Wait for its next line.
+
+        Raises:
+            ChildError: if it reports an error, ends, or says nothing for so long.
+        """
+        stdout = self.process.stdout
+        assert stdout is not None  # noqa: S101 - it was started with a pipe
+        try:
+            line = await asyncio.wait_for(stdout.readline(), seconds)
+        except TimeoutError:
+            raise ChildError(f"no answer within {seconds:.0f} s") from None
+        answer: dict[str, Any] = json.loads(line) if line.strip() else {"error": "it ended without an answer"}
+        if "error" in answer:
+            raise ChildError(answer["error"])
+        return answer
+
+    async def end(self) -> None:
+        """Kill it, whatever it does; its database is thrown away."""
+        self._signal(signal.SIGKILL)
+        await self.process.wait()
+
+    def _write(self, line: str) -> None:
+        stdin = self.process.stdin
+        assert stdin is not None  # noqa: S101 - it was started with a pipe
+        stdin.write(line.encode() + b"\n")
+
+    def _signal(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            self.process.send_signal(number)
+
+
+async def ask_once(spec: Spec, seconds: float, *, under: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Run a child that has a single answer, and let it close by itself.
+
+    Raises:
+        ChildError: if it reports an error, ends, or says nothing for so long.
+    """
+    child = await Child.start(spec, under=under)
+    try:
+        answer = await child.answer(seconds)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(child.process.wait(), GRACE_SECONDS)
+        return answer
+    finally:
+        await child.end()

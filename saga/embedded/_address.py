@@ -1,0 +1,114 @@
+"""Where a journal lies: its URL, checked before anything is opened."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import stat
+import sys
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from saga.errors import JournalError, JournalReadOnlyError, MissingExtraError
+
+__all__ = ("Address",)
+
+_OLDEST_SQLITE = (3, 35)  # RETURNING
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_WANTED = "write sqlite:///path/to/file.db or postgresql://user@host/database"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A journal's place.
+
+    Attributes:
+        url: What SQLAlchemy connects to, driver included.
+        file: The file of a SQLite journal, else None.
+    """
+
+    url: URL
+    file: Path | None
+
+    @classmethod
+    def parsed(cls, url: str) -> Address:
+        """Read a URL.
+
+        Raises:
+            JournalError: if it is no URL, or one of a database that cannot hold a journal.
+            MissingExtraError: if PostgreSQL's driver is not installed.
+        """
+        try:
+            parsed = make_url(url)
+        except (ArgumentError, ValueError):  # the text may hold a password, so it is not shown
+            raise JournalError(f"the journal's URL cannot be read; {_WANTED}") from None
+        if parsed.drivername in {"sqlite", "sqlite+pysqlite"}:
+            return cls(parsed, _sqlite_file(parsed))
+        if parsed.drivername in {"postgresql", "postgresql+psycopg"}:
+            return cls(_postgres(parsed), None)
+        raise JournalError(f"a journal cannot lie in {parsed.drivername!r}; {_WANTED}")
+
+    def __str__(self) -> str:
+        """Return the place without anything secret."""
+        if self.file is not None:
+            return str(self.file)
+        port = f":{self.url.port}" if self.url.port else ""
+        return f"postgresql://{self.url.host or ''}{port}/{self.url.database or ''}"
+
+    def prepare(self) -> None:
+        """Create the file of a SQLite journal, for its owner's eyes only, if there is none.
+
+        SQLite gives the files that it puts beside a database the same permissions.
+
+        Raises:
+            JournalError: if the folder is missing, or the file cannot be created.
+        """
+        if self.file is None or self.url.query.get("mode") in {"ro", "rw"}:
+            return
+        try:
+            os.close(os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        except FileExistsError:
+            _warn_if_open_to_others(self.file)
+        except FileNotFoundError:
+            raise JournalError(
+                f"the folder {self.file.parent} does not exist; create it, or choose another file"
+            ) from None
+        except PermissionError as error:
+            raise JournalReadOnlyError(f"{self.file} cannot be created: {error.strerror}") from error
+        except OSError as error:
+            raise JournalError(f"{self.file} cannot be created: {error.strerror}") from error
+
+
+def _sqlite_file(url: URL) -> Path:
+    if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+        raise JournalError(f"SQLite 3.35 or newer is needed; this Python brings {sqlite3.sqlite_version}")
+    database = url.database or ""
+    uri = database.startswith("file:")
+    if not database or ":memory:" in database or url.query.get("mode") == "memory":
+        raise JournalError(
+            "a journal in memory would not outlive its process; write sqlite:///path/to/file.db "
+            "(a test uses a temporary folder, or the simulated runtime of saga.testing)"
+        )
+    return Path(unquote(urlsplit(database).path) if uri else database).absolute()
+
+
+def _postgres(url: URL) -> URL:
+    if find_spec("psycopg") is None:
+        raise MissingExtraError('PostgreSQL needs its driver: pip install "sagakit[postgres]"')
+    return url.set(drivername="postgresql+psycopg")
+
+
+def _warn_if_open_to_others(file: Path) -> None:
+    if sys.platform == "win32":
+        return
+    mode = stat.S_IMODE(file.stat().st_mode)
+    if mode & _OTHERS:
+        _log.warning("%s holds payloads and is open to other users (mode %04o); chmod 600 it", file, mode)

@@ -1,0 +1,74 @@
+"""What a database driver's errors mean for the journal, and what to do about them."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from sqlalchemy.exc import DBAPIError
+
+from saga.errors import (
+    JournalCorruptError,
+    JournalError,
+    JournalLockedError,
+    JournalReadOnlyError,
+)
+
+__all__ = ("cause_of", "explained", "first_line")
+
+_READ_ONLY = "cannot be written; open it with a user, on a disk and in a mode that may write"
+_LOCKED = "is held by another process, which did not let go in time; try again, or find who holds it"
+_CORRUPT = "is damaged or is no database; restore it from a backup, or choose another place"
+_UNREACHABLE = "cannot be reached; see that the place exists, answers, and lets this user in"
+_FULL = "has no space left; free some, then open the journal again"
+_BROKEN = "failed to read or write its disk; see that the disk is well, then open the journal again"
+_REFUSED = "refused a statement; see the cause, then open the journal again"
+
+_SQLITE = {
+    sqlite3.SQLITE_READONLY: (JournalReadOnlyError, _READ_ONLY),
+    sqlite3.SQLITE_PERM: (JournalReadOnlyError, _READ_ONLY),
+    sqlite3.SQLITE_BUSY: (JournalLockedError, _LOCKED),
+    sqlite3.SQLITE_LOCKED: (JournalLockedError, _LOCKED),
+    sqlite3.SQLITE_CORRUPT: (JournalCorruptError, _CORRUPT),
+    sqlite3.SQLITE_NOTADB: (JournalCorruptError, _CORRUPT),
+    sqlite3.SQLITE_CANTOPEN: (JournalError, _UNREACHABLE),
+    sqlite3.SQLITE_FULL: (JournalError, _FULL),
+    sqlite3.SQLITE_IOERR: (JournalError, _BROKEN),
+}
+_POSTGRES = {
+    "25006": (JournalReadOnlyError, _READ_ONLY),  # read_only_sql_transaction
+    "42501": (JournalReadOnlyError, _READ_ONLY),  # insufficient_privilege
+    "55P03": (JournalLockedError, _LOCKED),  # lock_not_available
+    "57014": (JournalLockedError, _LOCKED),  # query_canceled, here by statement_timeout
+    "XX001": (JournalCorruptError, _CORRUPT),  # data_corrupted
+    "XX002": (JournalCorruptError, _CORRUPT),  # index_corrupted
+    "53100": (JournalError, _FULL),  # disk_full
+    "58030": (JournalError, _BROKEN),  # io_error
+}
+
+
+def explained(error: BaseException, place: str) -> JournalError:
+    """Return the typed error for what a driver raised while it worked on the journal at `place`."""
+    kind, advice = _meaning(cause_of(error))
+    return kind(f"the journal at {place} {advice} ({first_line(error)})")
+
+
+def first_line(error: BaseException) -> str:
+    """Return an error's type and the first line of its text: the lines after it may quote rows."""
+    cause = cause_of(error)
+    text = str(cause).strip().partition("\n")[0]
+    return f"{type(cause).__name__}: {text}" if text else type(cause).__name__
+
+
+def cause_of(error: BaseException) -> BaseException:
+    """Return what the driver raised, without SQLAlchemy's wrapping."""
+    return error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+
+
+def _meaning(cause: BaseException) -> tuple[type[JournalError], str]:
+    code = getattr(cause, "sqlite_errorcode", None)
+    if code is not None:
+        return _SQLITE.get(code & 0xFF, (JournalError, _REFUSED))  # the low byte is the primary code
+    state = getattr(cause, "sqlstate", None)
+    if state is not None:
+        return _POSTGRES.get(state, (JournalError, _REFUSED))
+    return JournalError, _UNREACHABLE
