@@ -122,7 +122,6 @@ _LONG_SHOTS: Final = (
     (Style.THREADS, 4),
     (Style.THREADS, 16),
     (Style.THREADS, 64),
-    (Style.ASYNC, 1),
     (Style.ASYNC, 64),
 )
 

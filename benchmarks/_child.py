@@ -5,21 +5,11 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable
-from typing import Final, cast
+from importlib import import_module
+from typing import cast
 
-from ._cells import decode_spec
+from ._cells import Spec, decode_spec
 from ._channel import Channel
-from ._counted import counted
-from ._memory import memory
-from ._recovery import recovery
-from ._timed import timed
-
-JOBS: Final[dict[str, Callable[..., None]]] = {
-    "timed": timed,
-    "counted": counted,
-    "memory": memory,
-    "recovery": recovery,
-}
 
 
 def main() -> int:
@@ -27,11 +17,16 @@ def main() -> int:
     channel = Channel.over_stdout()
     spec = decode_spec(sys.stdin.readline())
     try:
-        JOBS[spec.kind](spec, channel)
+        _job(spec.kind)(spec, channel)
     except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the parent reports it
         channel.say(error=reason(error))
         return 1
     return 0
+
+
+def _job(kind: str) -> Callable[[Spec, Channel], None]:
+    job: Callable[[Spec, Channel], None] = getattr(import_module(f"._{kind}", __package__), kind)
+    return job
 
 
 def reason(error: BaseException) -> str:

@@ -69,6 +69,15 @@ class CountingConnection(sqlite3.Connection):
         """Return a counting cursor, unless another kind is asked for."""
         return super().cursor(factory)
 
+    # sqlite3's own shortcuts make their cursor without asking the method above.
+    def execute(self, sql: str, parameters: Any = (), /) -> Any:
+        """Count one statement."""
+        return self.cursor().execute(sql, parameters)
+
+    def executemany(self, sql: str, parameters: Any, /) -> Any:
+        """Count one statement, however many rows it takes."""
+        return self.cursor().executemany(sql, parameters)
+
     def commit(self) -> None:
         """Commit, and count it if it had something to write."""
         super().commit()

@@ -70,8 +70,8 @@ class Measuring:
         if plan.memory:
             await self._job("memory", self._settings.idle_sagas, self._results.memory)
         async with AsyncExitStack() as running:
-            children = await self._open(plan.cells, running)
-            await self._rounds(children)
+            kept = {} if self._settings.reopen else await self._open(plan.cells, running)
+            await self._rounds(list(plan.cells), kept)
         return self._results
 
     async def _open(self, cells: Iterable[Cell], running: AsyncExitStack) -> dict[Cell, Child]:
@@ -90,35 +90,37 @@ class Measuring:
         try:
             child = await Child.start(self._spec("timed", cell))
             running.push_async_callback(child.end)
-            await child.ready()
+            self._results.durability[cell] = await child.ready()
         except (ChildError, RuntimeError) as error:
             self._fail(cell, error)
             return None
-        assert child.durability is not None  # noqa: S101 - it is ready
-        self._results.durability[cell] = child.durability
-        self._results.rounds[cell] = []
         return child
 
-    async def _rounds(self, children: dict[Cell, Child]) -> None:
+    async def _rounds(self, cells: list[Cell], kept: dict[Cell, Child]) -> None:
         longest = 0.0
         for number in range(1, self._settings.rounds + 1):
             began = time.monotonic()
             if number > 1 and began - self._began + longest > self._settings.budget_seconds:
                 self._tell(f"no time for round {number}")
                 return
-            await self._one_round(number, children)
+            self._random.shuffle(cells)
+            for cell in cells:
+                self._tell(f"round {number}: {cell.name}")
+                await self._turn(cell, kept)
             longest = max(longest, time.monotonic() - began)
 
-    async def _one_round(self, number: int, children: dict[Cell, Child]) -> None:
-        cells = list(children)
-        self._random.shuffle(cells)
-        for cell in cells:
-            self._tell(f"round {number}: {cell.name}")
+    async def _turn(self, cell: Cell, kept: dict[Cell, Child]) -> None:
+        """Measure one cell for one round; a cell that failed once is out."""
+        if cell in self._results.failures:
+            return
+        async with AsyncExitStack() as running:
+            child = kept.get(cell) or await self._child(cell, running)
+            if child is None:
+                return
             try:
-                self._results.rounds[cell].append(await children[cell].round(self._settings))
+                self._results.rounds.setdefault(cell, []).append(await child.round(self._settings))
             except ChildError as error:
                 self._fail(cell, error)
-                del children[cell], self._results.rounds[cell]
 
     async def _count(self, counting: Counting) -> None:
         self._tell(f"count {counting.cell.name}")
@@ -181,4 +183,6 @@ class Measuring:
     def _fail(self, what: object, error: Exception) -> None:
         words = str(error).replace(str(self._databases.folder), "DIR")
         self._results.failures[what] = words
+        if isinstance(what, Cell):  # half of its rounds would be compared with all of another's
+            self._results.rounds.pop(what, None)
         self._tell(f"failed: {words}")

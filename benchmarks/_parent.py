@@ -1,10 +1,9 @@
-"""The parent's end of a child: starts it, lets it run only in its turn, and ends it."""
+"""The parent's end of a child: starts it, asks it for rounds, and ends it."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import signal
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
@@ -31,8 +30,6 @@ class Child:
     """A running child process."""
 
     process: asyncio.subprocess.Process
-    spec: Spec
-    durability: Durability | None = None
 
     @classmethod
     async def start(cls, spec: Spec, *, under: tuple[str, ...] = ()) -> Child:
@@ -46,28 +43,24 @@ class Child:
             stderr=asyncio.subprocess.DEVNULL,
             limit=LINE_BYTES,
         )
-        child = cls(process, spec)
+        child = cls(process)
         child._write(spec.encode())
         return child
 
-    async def ready(self) -> None:
-        """Wait until its engine is open, then stop it until its turn comes."""
+    async def ready(self) -> Durability:
+        """Wait until its engine is open, and return what its database says of itself."""
         answer = await self.answer(START_SECONDS)
-        self.durability = Durability(**answer["durability"])
-        self._signal(signal.SIGSTOP)
+        return Durability(**answer["durability"])
 
     async def round(self, settings: Settings) -> Round:
         """Let it run for one window.
 
-        Children that wait are stopped: a peer's idle threads poll, and would take
-        processor time from whoever is measured.
+        Children that wait are not stopped by a signal meanwhile, though their idle threads
+        poll: it was tried, and the peer on PostgreSQL then came back at a tenth of its rate.
         """
-        self._signal(signal.SIGCONT)
         seconds, warm_up = settings.round_seconds, settings.warm_up_seconds
         self._write(json.dumps({"seconds": seconds, "warm_up_seconds": warm_up}))
-        answer = await self.answer(seconds + warm_up + GRACE_SECONDS)
-        self._signal(signal.SIGSTOP)
-        return Round(**answer)
+        return Round(**await self.answer(seconds + warm_up + GRACE_SECONDS))
 
     async def answer(self, seconds: float) -> dict[str, Any]:
         """Wait for its next line.
@@ -88,17 +81,14 @@ class Child:
 
     async def end(self) -> None:
         """Kill it, whatever it does; its database is thrown away."""
-        self._signal(signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            self.process.kill()
         await self.process.wait()
 
     def _write(self, line: str) -> None:
         stdin = self.process.stdin
         assert stdin is not None  # noqa: S101 - it was started with a pipe
         stdin.write(line.encode() + b"\n")
-
-    def _signal(self, number: signal.Signals) -> None:
-        with suppress(ProcessLookupError):
-            self.process.send_signal(number)
 
 
 async def ask_once(spec: Spec, seconds: float, *, under: tuple[str, ...] = ()) -> dict[str, Any]:

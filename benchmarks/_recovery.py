@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import closing
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import make_url
 
@@ -17,56 +18,70 @@ from ._arithmetic import median
 from ._cells import Spec
 from ._channel import Channel
 from ._load import drive_count
-from ._ours import RAW_BODY, RAW_QUERY, fill_completed, replay, scan, waiting
+from ._ours import RAW_BODY, RAW_QUERY, fill_completed, folded, ours, recover, replayed, waiting
 
 READS: Final = 5
-REPLAYS: Final = 3
+
+Times: TypeAlias = tuple[float, float]
+"""Seconds of claiming the sagas, and of reading them."""
+
+Way: TypeAlias = Callable[[Spec], Times]
 
 
 def recovery(spec: Spec, channel: Channel) -> None:
     """Answer with the median seconds of each way to read the open sagas.
 
-    The raw read and the scan take turns, so that both see the same cache.
+    All ways take turns, so that all see the same cache and the same weather.
     """
-    path = make_url(spec.url).database or ""
     asyncio.run(_leave_open(spec))
-    raw, scanned = _in_turns(path, spec.count)
-    replayed = [seconds(lambda: asyncio.run(replay(spec))) for _ in range(REPLAYS)]
-    fill_completed(path, spec.completed)
-    _, beside = _in_turns(path, spec.count)
-    channel.say(raw=raw, scan=scanned, replay=median(replayed), scan_beside_completed=beside)
+    alone = _in_turns(spec, raw=_raw, scan=_scan, replay=_replay)
+    fill_completed(make_url(spec.url).database or "", f"purchase-{os.getpid()}-1", spec.completed)
+    beside = _in_turns(spec, scan=_scan)
+    seconds = {name: median([read for _, read in times]) for name, times in alone.items()}
+    channel.say(**seconds, opened=_opened(alone["scan"]), opened_beside_completed=_opened(beside["scan"]))
 
 
 async def _leave_open(spec: Spec) -> None:
-    """Start the sagas, and close the engine while each waits for its decision."""
+    """Complete one saga, start the others, and close the engine while each waits for its decision."""
+    async with ours(spec) as run_one:
+        await run_one(1)
     async with waiting(spec) as start_one:
         await drive_count(start_one, spec.cell.in_flight, spec.count, itertools.count())
 
 
-def _in_turns(path: str, expected: int) -> tuple[float, float]:
-    raw: list[float] = []
-    scanned: list[float] = []
+def _in_turns(spec: Spec, **ways: Way) -> dict[str, list[Times]]:
+    """Return the times of each way, turn by turn."""
+    times: dict[str, list[Times]] = {name: [] for name in ways}
     for _ in range(READS):
-        raw.append(seconds(lambda: raw_read(path)))
-        scanned.append(seconds(lambda: _complete(scan(path), expected)))
-    return median(raw), median(scanned)
+        for name, way in ways.items():
+            times[name].append(way(spec))
+    return times
 
 
-def _complete(found: int, expected: int) -> None:
-    """A scan that misses sagas is no measurement."""
-    if found != expected:
-        raise RuntimeError(f"the scan found {found} open sagas of {expected}")
+def _opened(times: list[Times]) -> float:
+    """Return the median of claiming and reading together: neither may grow with history."""
+    return median([claimed + read for claimed, read in times])
 
 
-def raw_read(path: str) -> None:
+def _scan(spec: Spec) -> Times:
+    return _recovered(spec, folded)
+
+
+def _replay(spec: Spec) -> Times:
+    return _recovered(spec, replayed)
+
+
+def _recovered(spec: Spec, build: Callable[[Any], object]) -> Times:
+    found, claimed, read = recover(spec.url, build)
+    if found != spec.count:
+        raise RuntimeError(f"recovery found {found} open sagas of {spec.count}")
+    return claimed, read
+
+
+def _raw(spec: Spec) -> Times:
     """Select the rows that a scan reads, in its order, and decode each body: nothing else."""
-    with closing(sqlite3.connect(path)) as connection:
+    with closing(sqlite3.connect(make_url(spec.url).database or "")) as connection:
+        began = time.perf_counter()
         for row in connection.execute(RAW_QUERY).fetchall():
             json.loads(row[RAW_BODY])
-
-
-def seconds(act: Callable[[], None]) -> float:
-    """Return how long `act` takes."""
-    began = time.perf_counter()
-    act()
-    return time.perf_counter() - began
+        return 0.0, time.perf_counter() - began

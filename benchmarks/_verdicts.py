@@ -66,7 +66,7 @@ class Verdicts:
             "P13": lambda goal: self._against(goal, OURS_1, (DBOS_AS_SHIPPED_1,)),
             "P14": lambda goal: Figure(goal, self._recovery("raw", "scan")),
             "P14.replay": lambda goal: Figure(goal, self._recovery("raw", "replay")),
-            "P14.growth": lambda goal: Figure(goal, self._recovery("scan_beside_completed", "scan")),
+            "P14.growth": lambda goal: Figure(goal, self._recovery("opened_beside_completed", "opened")),
             "P20": self._cold_start,
             "M1": self._memory,
         }

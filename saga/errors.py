@@ -1,16 +1,16 @@
 """Every error of `saga`, one tree under `SagaError`, grouped by who has to act.
 
-    SagaError
-    ├── author       SagaDefinitionError, StepOrderError, NotDeterministicError, ReplayMismatchError
-    ├── business     StepRejected, StepInDoubt, SuspendedError, SagaAborted, DecisionTimedOut
-    ├── outcome      SagaCompensatedError, SagaStuckError
-    ├── caller       InvalidIdError, InvalidRequestError, IdReusedError, UnknownSagaError,
-    │                PayloadTooLargeError, ParticipantError, KeyReusedError, OutsideSagaError
-    ├── operator     ActRefusedError
-    └── platform     JournalError (JournalWriteError, ForeignJournalError, JournalVersionError,
-                     JournalReadOnlyError, JournalLockedError, JournalCorruptError,
-                     JournalOrderError),
-                     EngineClosedError, OwnershipLostError, MissingExtraError
+SagaError
+├── author       SagaDefinitionError, StepOrderError, NotDeterministicError, ReplayMismatchError
+├── business     StepRejected, StepInDoubt, SuspendedError, SagaAborted, DecisionTimedOut
+├── outcome      SagaCompensatedError, SagaStuckError
+├── caller       InvalidIdError, InvalidRequestError, IdReusedError, UnknownSagaError,
+│                PayloadTooLargeError, ParticipantError, KeyReusedError, OutsideSagaError
+├── operator     ActRefusedError
+└── platform     JournalError (JournalWriteError, ForeignJournalError, JournalVersionError,
+                 JournalReadOnlyError, JournalLockedError, JournalCorruptError,
+                 JournalOrderError),
+                 EngineClosedError, OwnershipLostError, MissingExtraError
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class ReplayMismatchError(SagaError):
         replayed: What today's code does there.
     """
 
-    def __init__(self, *, saga: str, id: str, position: int, recorded: str, replayed: str) -> None:  # noqa: A002 - `id` is the design's word
+    def __init__(self, *, saga: str, id: str, position: int, recorded: str, replayed: str) -> None:
         self.saga = saga
         self.id = id
         self.recorded = recorded
@@ -162,7 +162,7 @@ class StepRejected(SagaError):
         *,
         details: Any = None,  # any JSON value, as the participant likes
         step: str = "",
-        type: str = "",  # noqa: A002 - reads best where it is caught
+        type: str = "",
     ) -> None:
         self.message = message
         self.details = details
@@ -184,7 +184,7 @@ class StepInDoubt(SagaError):
         type: Name of the exception type of the last failure.
     """
 
-    def __init__(self, message: str = "", *, step: str = "", type: str = "") -> None:  # noqa: A002 - as above
+    def __init__(self, message: str = "", *, step: str = "", type: str = "") -> None:
         self.message = message
         self.step = step
         self.type = type
@@ -222,14 +222,14 @@ class SagaCompensatedError(SagaError):
         details: Data that the participant attached to a rejection, or None.
     """
 
-    def __init__(  # noqa: PLR0913 - one keyword for each fact about the end
+    def __init__(
         self,
         *,
         saga: str,
-        id: str,  # noqa: A002 - `id` is the design's word
+        id: str,
         reason: str,
         step: str | None = None,
-        type: str = "",  # noqa: A002 - as in StepRejected
+        type: str = "",
         message: str = "",
         details: Any = None,  # any JSON value
     ) -> None:
@@ -253,7 +253,7 @@ class SagaStuckError(SagaError):
         id: Id of the instance.
     """
 
-    def __init__(self, *, saga: str, id: str, page: str) -> None:  # noqa: A002 - `id` is the design's word
+    def __init__(self, *, saga: str, id: str, page: str) -> None:
         self.saga = saga
         self.id = id
         super().__init__(page)

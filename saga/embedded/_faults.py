@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from typing import TypeAlias
 
 from sqlalchemy.exc import DBAPIError
 
@@ -23,33 +24,43 @@ _FULL = "has no space left; free some, then open the journal again"
 _BROKEN = "failed to read or write its disk; see that the disk is well, then open the journal again"
 _REFUSED = "refused a statement; see the cause, then open the journal again"
 
-_SQLITE = {
+Meaning: TypeAlias = tuple[type[JournalError] | None, str]
+
+_UNKNOWN: Meaning = (None, _REFUSED)
+_LOST: Meaning = (None, _UNREACHABLE)
+_SQLITE: dict[int, Meaning] = {
     sqlite3.SQLITE_READONLY: (JournalReadOnlyError, _READ_ONLY),
     sqlite3.SQLITE_PERM: (JournalReadOnlyError, _READ_ONLY),
     sqlite3.SQLITE_BUSY: (JournalLockedError, _LOCKED),
     sqlite3.SQLITE_LOCKED: (JournalLockedError, _LOCKED),
     sqlite3.SQLITE_CORRUPT: (JournalCorruptError, _CORRUPT),
     sqlite3.SQLITE_NOTADB: (JournalCorruptError, _CORRUPT),
-    sqlite3.SQLITE_CANTOPEN: (JournalError, _UNREACHABLE),
-    sqlite3.SQLITE_FULL: (JournalError, _FULL),
-    sqlite3.SQLITE_IOERR: (JournalError, _BROKEN),
+    sqlite3.SQLITE_CANTOPEN: (None, _UNREACHABLE),
+    sqlite3.SQLITE_FULL: (None, _FULL),
+    sqlite3.SQLITE_IOERR: (None, _BROKEN),
 }
-_POSTGRES = {
+_POSTGRES: dict[str, Meaning] = {
     "25006": (JournalReadOnlyError, _READ_ONLY),  # read_only_sql_transaction
     "42501": (JournalReadOnlyError, _READ_ONLY),  # insufficient_privilege
     "55P03": (JournalLockedError, _LOCKED),  # lock_not_available
     "57014": (JournalLockedError, _LOCKED),  # query_canceled, here by statement_timeout
     "XX001": (JournalCorruptError, _CORRUPT),  # data_corrupted
     "XX002": (JournalCorruptError, _CORRUPT),  # index_corrupted
-    "53100": (JournalError, _FULL),  # disk_full
-    "58030": (JournalError, _BROKEN),  # io_error
+    "53100": (None, _FULL),  # disk_full
+    "58030": (None, _BROKEN),  # io_error
 }
 
 
-def explained(error: BaseException, place: str) -> JournalError:
-    """Return the typed error for what a driver raised while it worked on the journal at `place`."""
+def explained(error: BaseException, place: str, otherwise: type[JournalError] = JournalError) -> JournalError:
+    """Return the typed error for what a driver raised while it worked on the journal at `place`.
+
+    Args:
+        error: What the driver, or SQLAlchemy in its name, raised.
+        place: The journal's place, without secrets.
+        otherwise: Its type, if no narrower one fits.
+    """
     kind, advice = _meaning(cause_of(error))
-    return kind(f"the journal at {place} {advice} ({first_line(error)})")
+    return (kind or otherwise)(f"the journal at {place} {advice} ({first_line(error)})")
 
 
 def first_line(error: BaseException) -> str:
@@ -64,11 +75,11 @@ def cause_of(error: BaseException) -> BaseException:
     return error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
 
 
-def _meaning(cause: BaseException) -> tuple[type[JournalError], str]:
+def _meaning(cause: BaseException) -> Meaning:
     code = getattr(cause, "sqlite_errorcode", None)
     if code is not None:
-        return _SQLITE.get(code & 0xFF, (JournalError, _REFUSED))  # the low byte is the primary code
+        return _SQLITE.get(code & 0xFF, _UNKNOWN)  # the low byte is the primary code
     state = getattr(cause, "sqlstate", None)
     if state is not None:
-        return _POSTGRES.get(state, (JournalError, _REFUSED))
-    return JournalError, _UNREACHABLE
+        return _POSTGRES.get(state, _UNKNOWN)
+    return _LOST

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Integer, Text, bindparam, insert, literal_column, select, update
 from sqlalchemy.engine import Dialect
@@ -43,7 +44,7 @@ class Statements:
 
         owned = (instances.c.id == bindparam("of"), instances.c.epoch == bindparam("at_epoch"))
         change = update(instances).where(*owned)
-        state = {"state": bindparam("to"), "changed_at": bindparam("at")}
+        state: dict[str, ColumnElement[Any]] = {"state": bindparam("to"), "changed_at": bindparam("at")}
         return cls(
             start=sql(_start()),
             append=sql(_append()),
@@ -70,5 +71,9 @@ def _append() -> Insert:
 
 def _answer(now: ColumnElement[int]) -> ClauseElement:
     open_ = (requests.c.request == bindparam("nth"), requests.c.answered_at.is_(None))
-    values = {"answered_at": now, "error": bindparam("why"), "answer": bindparam("text")}
+    values: dict[str, ColumnElement[Any]] = {
+        "answered_at": now,
+        "error": bindparam("why"),
+        "answer": bindparam("text"),
+    }
     return update(requests).where(*open_).values(values)

@@ -5,7 +5,13 @@ from saga.kernel._attempt import RECORDED, Attempt, attempt
 from saga.kernel._conductor import Conductor
 from saga.kernel._context import StepContext, current_step, maybe_current_step
 from saga.kernel._decider import PAYLOAD_LIMIT, RESUME_LIMIT, Decider
-from saga.kernel._definition import DecisionDefinition, Definition, RoleDefinition, StepDefinition, definition_of
+from saga.kernel._definition import (
+    DecisionDefinition,
+    Definition,
+    RoleDefinition,
+    StepDefinition,
+    definition_of,
+)
 from saga.kernel._diagram import class_diagram, instance_diagram, states_diagram
 from saga.kernel._facts import KERNEL_VERSION, Fact, SagaStarted, decode_fact, encode_fact
 from saga.kernel._handle import Engine, Journals, SagaHandle, SagaSummary

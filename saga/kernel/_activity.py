@@ -64,7 +64,9 @@ class _StandIn:
     def __getattr__(self, method: str) -> StandInMethod:
         function = getattr(self._kind, method, None)
         if method.startswith("_") or not callable(function):
-            msg = f"{self._kind.__name__} has no method {method!r} that participant {self._name!r} could offer"
+            msg = (
+                f"{self._kind.__name__} has no method {method!r} that participant {self._name!r} could offer"
+            )
             raise AttributeError(msg)
         return StandInMethod(self._kind, self._name, method, function)
 
@@ -147,7 +149,9 @@ class Codec:
 def _does_not_fit(type_: object, error: ValidationError) -> InvalidRequestError:
     # Input values stay out of the message: they may be secret.
     faults = error.errors(include_url=False, include_context=False, include_input=False)
-    lines = [f"  {'.'.join(str(part) for part in fault['loc']) or '(value)'}: {fault['msg']}" for fault in faults]
+    lines = [
+        f"  {'.'.join(str(part) for part in fault['loc']) or '(value)'}: {fault['msg']}" for fault in faults
+    ]
     return InvalidRequestError("\n".join([f"this does not fit {show_type(type_)}:", *lines]))
 
 
@@ -199,7 +203,9 @@ def activity_of(function: object, scope: Mapping[str, object]) -> Activity:
     """
     if isinstance(function, StandInMethod):
         takes, returns = _types(function.function, scope, bound=True, name=repr(function))
-        return Activity(repr(function), function.participant, function.method, function.function, takes, returns)
+        return Activity(
+            repr(function), function.participant, function.method, function.function, takes, returns
+        )
     if not inspect.isfunction(function) or function.__name__ == "<lambda>":
         msg = (
             f"{function!r} has no stable name. Use a function made with def, or a method of "

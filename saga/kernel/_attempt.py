@@ -91,7 +91,9 @@ def _judge(call: Call, error: Exception) -> Attempt:
         if call.role is Role.PROBE:
             return Attempt(CallState.IN_DOUBT, failure=failure)
         return Attempt(CallState.REJECTED, failure=failure, recorded=recorded, final=True)
-    return Attempt(CallState.IN_DOUBT, failure=failure, final=isinstance(error, call.activity.policy.retry.never))
+    return Attempt(
+        CallState.IN_DOUBT, failure=failure, final=isinstance(error, call.activity.policy.retry.never)
+    )
 
 
 def _keep(call: Call, result: object, payload_limit: int) -> Attempt:
@@ -111,5 +113,7 @@ def _keep(call: Call, result: object, payload_limit: int) -> Attempt:
         )
         return Attempt(CallState.IN_DOUBT, failure=Failure.of(too_large), final=True)
     if call.role is Role.PROBE and isinstance(result, AskAgain):
-        return Attempt(CallState.IN_DOUBT, failure=Failure(type="AskAgain", message="the probe cannot tell yet"))
+        return Attempt(
+            CallState.IN_DOUBT, failure=Failure(type="AskAgain", message="the probe cannot tell yet")
+        )
     return Attempt(CallState.DONE, output)

@@ -43,7 +43,9 @@ class _Findings:
         place = declared.where if declared is not None else where
         self.faults.append(Fault(short_place(place), name, text))
 
-    def codec(self, declared: Declared | None, name: str, type_: Any, where: str = "") -> Codec | None:  # any annotation
+    def codec(
+        self, declared: Declared | None, name: str, type_: Any, where: str = ""
+    ) -> Codec | None:  # any annotation
         try:
             return codec_of(type_)
         except TypeError as error:
@@ -64,7 +66,9 @@ def short_place(where: str) -> str:
     return f"{Path(path).name}:{line}"
 
 
-def check(cls: type, *, saga: str, where: str, scope: Mapping[str, object], twice: Iterable[Declared]) -> Definition:
+def check(
+    cls: type, *, saga: str, where: str, scope: Mapping[str, object], twice: Iterable[Declared]
+) -> Definition:
     """Check a saga class and resolve its types.
 
     Raises:
@@ -72,7 +76,9 @@ def check(cls: type, *, saga: str, where: str, scope: Mapping[str, object], twic
     """
     found = _Findings(scope)
     for declared in twice:
-        found.add(declared, declared.name, "declared twice in this class; the second one would hide this one.")
+        found.add(
+            declared, declared.name, "declared twice in this class; the second one would hide this one."
+        )
     declared = _declared(cls)
     steps = _steps(found, declared)
     decisions = _decisions(found, declared)
@@ -200,7 +206,8 @@ def _other_instance(function: object, activity: Activity, action: Activity) -> b
         and activity.participant is not None
         and action.participant is not None
         and activity.participant != action.participant
-        and activity.function.__qualname__.rpartition(".")[0] == action.function.__qualname__.rpartition(".")[0]
+        and activity.function.__qualname__.rpartition(".")[0]
+        == action.function.__qualname__.rpartition(".")[0]
     )
 
 
@@ -225,7 +232,11 @@ def _nested(found: _Findings, name: str, step: Nested[Any, Any]) -> StepDefiniti
     except Exception as error:  # noqa: BLE001 - whatever is wrong with it is this step's fault
         found.add(step, name, str(error))
         return None
-    roles = {Role.ACTION: RoleDefinition(None, Policy(retry=FOREVER, safe_to_overtake=True), child.request, child.result)}
+    roles = {
+        Role.ACTION: RoleDefinition(
+            None, Policy(retry=FOREVER, safe_to_overtake=True), child.request, child.result
+        )
+    }
     effect = None
     if Role.COMPENSATION in step.parts:
         action = Activity(child.saga, None, None, step.saga.__init__, child.request.type, child.result.type)

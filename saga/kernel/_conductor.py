@@ -214,7 +214,9 @@ class Conductor:
             if record is not None:
                 number = record.attempts + len(record.failures) + 1
                 self._apply(
-                    f.AttemptFailed(at=self._now(), call=name, attempt=number, failure=failure, overdue=overdue)
+                    f.AttemptFailed(
+                        at=self._now(), call=name, attempt=number, failure=failure, overdue=overdue
+                    )
                 )
 
         return failed
@@ -226,7 +228,14 @@ class Conductor:
         step = self.decider.definition.step(record.step)
         payload = record.input if record.input is not None else self._input(record)
         return Call(
-            instance.id, instance.saga, record.call, record.role, step, payload, record.attempts, record.unanswered
+            instance.id,
+            instance.saga,
+            record.call,
+            record.role,
+            step,
+            payload,
+            record.attempts,
+            record.unanswered,
         )
 
     def _input(self, record: CallRecord) -> str:

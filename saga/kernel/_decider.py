@@ -94,7 +94,11 @@ class Decider:
         """Make the instance STUCK by a fault of the code, unless it ended."""
         self._continue()
         if self.instance.state is not SagaState.STUCK:
-            self._emit(f.SagaStuck(at=self.instance.last_at, reasons=(f.StuckReason(reason=reason, failure=failure),)))
+            self._emit(
+                f.SagaStuck(
+                    at=self.instance.last_at, reasons=(f.StuckReason(reason=reason, failure=failure),)
+                )
+            )
 
     def drop(self) -> None:
         """Give the execution of `run` up, without a fact."""
@@ -220,7 +224,11 @@ class Decider:
         made.name = call_name(made.step.name, play.number(made.step.name))
         self._emit(
             f.CallRegistered(
-                at=self.now(), call=made.name, kind=made.step.kind, commits=commits or None, payload=made.payload
+                at=self.now(),
+                call=made.name,
+                kind=made.step.kind,
+                commits=commits or None,
+                payload=made.payload,
             )
         )
         play.registered(made, held=commits or committed)
@@ -304,7 +312,10 @@ class Decider:
         pivot = self.instance.commit
         if pivot is None or pivot.state is not CallState.IN_DOUBT:
             return
-        if Role.PROBE not in self.definition.step(pivot.step).roles or f"{pivot.call}/probe" in self.instance.calls:
+        if (
+            Role.PROBE not in self.definition.step(pivot.step).roles
+            or f"{pivot.call}/probe" in self.instance.calls
+        ):
             return
         due = settled_at(self.instance, self.definition, pivot)
         if due is None:
@@ -406,7 +417,9 @@ class Decider:
         reasons = tuple(self.blocked())
         if not reasons:
             text = "run waits for something that no step, timer or decision will bring"
-            reasons = (f.StuckReason(reason=Reason.BUG, failure=Failure(type="NotDeterministicError", message=text)),)
+            reasons = (
+                f.StuckReason(reason=Reason.BUG, failure=Failure(type="NotDeterministicError", message=text)),
+            )
         self._emit(f.SagaStuck(at=self.now(), reasons=reasons))
 
     def blocked(self) -> Iterable[f.StuckReason]:
@@ -427,7 +440,13 @@ class Decider:
         """Return the timer that fires next, and when."""
         instance, first = self.instance, self._next_but_deadline()
         deadline = instance.deadline
-        if deadline is None or instance.deadline_passed or instance.recovering or instance.committed or instance.ended:
+        if (
+            deadline is None
+            or instance.deadline_passed
+            or instance.recovering
+            or instance.committed
+            or instance.ended
+        ):
             return first
         return first if first is not None and first[1] <= deadline else ("deadline", deadline)
 

@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     from saga.kernel._activity import Activity, Codec
     from saga.kernel._policy import Policy
 
-__all__ = ("DecisionDefinition", "Definition", "RoleDefinition", "StepDefinition", "definition_of", "fingerprint_of")
+__all__ = (
+    "DecisionDefinition",
+    "Definition",
+    "RoleDefinition",
+    "StepDefinition",
+    "definition_of",
+    "fingerprint_of",
+)
 
 
 @dataclass(frozen=True, slots=True)

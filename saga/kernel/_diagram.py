@@ -25,7 +25,11 @@ def class_diagram(definition: Definition) -> str:
     for step in definition.steps.values():
         lines.append(f"  {step.name}{_shape(step)}")
         lines.append(f"  {last} --> {step.name}")
-        lines += [f"  {step.name} {_ARROWS[role]} {step.name}_{role.value}[{_label(step, role)}]" for role in _ROLES if role in step.roles]
+        lines += [
+            f"  {step.name} {_ARROWS[role]} {step.name}_{role.value}[{_label(step, role)}]"
+            for role in _ROLES
+            if role in step.roles
+        ]
         last = step.name
     for decision in definition.decisions.values():
         lines.append(f"  {decision.name}{{{{{decision.name}?}}}}")

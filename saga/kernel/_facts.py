@@ -21,8 +21,8 @@ from saga.kernel._values import CallState, Failure, Kind, Reason, SagaState
 
 __all__ = (
     "KERNEL_VERSION",
-    "Adopted",
     "Act",
+    "Adopted",
     "AttemptFailed",
     "CallDone",
     "CallInDoubt",

@@ -57,19 +57,19 @@ class SagaSummary:
 class Journals(Protocol):
     """What a handle needs from its engine."""
 
-    async def journal(self, id: str) -> list[Fact]:  # noqa: A002 - `id` is the design's word
+    async def journal(self, id: str) -> list[Fact]:
         """Return the durable facts of an instance, in order."""
         ...
 
-    async def send(self, id: str, request: Request) -> None:  # noqa: A002 - as above
+    async def send(self, id: str, request: Request) -> None:
         """Bring a request to whoever drives the instance; return once it is durable."""
         ...
 
-    async def resting(self, id: str) -> None:  # noqa: A002 - as above
-        """Return once the instance has ended or is STUCK, durably."""
+    async def at_rest(self, id: str) -> Instance:
+        """Return the instance once it has ended or is STUCK, durably."""
         ...
 
-    def follow(self, id: str) -> AsyncIterator[Fact]:  # noqa: A002 - as above
+    def follow(self, id: str) -> AsyncIterator[Fact]:
         """Yield every fact of an instance, from the first to its end, as they become durable."""
         ...
 
@@ -81,7 +81,7 @@ class SagaHandle(Generic[Result]):
         id: Id of the instance.
     """
 
-    def __init__(self, journals: Journals, definition: Definition, id: str) -> None:  # noqa: A002 - `id` is the design's word
+    def __init__(self, journals: Journals, definition: Definition, id: str) -> None:
         self.id = id
         self._journals = journals
         self._definition = definition
@@ -98,12 +98,13 @@ class SagaHandle(Generic[Result]):
             SagaCompensatedError: if the saga ended COMPENSATED.
             SagaStuckError: if the saga is, or becomes, STUCK; its message is the operator's page.
         """
-        await self._journals.resting(self.id)
-        view = await self.view()
-        error = ending_of(view)
-        if error is not None:
-            raise error
-        return cast("Result", self._definition.result.decode(view.result or "null"))
+        return self.result_of(await self._journals.at_rest(self.id))
+
+    def result_of(self, instance: Instance) -> Result:
+        """Return the result that an instance at rest has, or raise how else it ended."""
+        if instance.state is not SagaState.COMPLETED:
+            raise ending_of(view_of(instance))
+        return cast("Result", self._definition.result.decode(instance.result or "null"))
 
     async def view(self) -> SagaView:
         """Return the instance as its durable journal tells it."""
@@ -138,7 +139,13 @@ class SagaHandle(Generic[Result]):
         await self._send(Decide, call=name, payload=known.answer.encode(answer), by=by, why=why)
 
     async def resolve(
-        self, step: Step[Input, Output], verdict: Happened[Output] | DidNotHappen, *, call: int = 1, by: str, why: str
+        self,
+        step: Step[Input, Output],
+        verdict: Happened[Output] | DidNotHappen,
+        *,
+        call: int = 1,
+        by: str,
+        why: str,
     ) -> None:
         """Say what became of a call that is in doubt.
 
@@ -222,18 +229,26 @@ class Engine(Protocol):
     """What every engine offers."""
 
     async def start(
-        self, saga: type[Runs[RunRequest, RunResult]], request: RunRequest, *, id: str  # noqa: A002 - `id` is the design's word
+        self,
+        saga: type[Runs[RunRequest, RunResult]],
+        request: RunRequest,
+        *,
+        id: str,
     ) -> SagaHandle[RunResult]:
         """Start an instance, or return the handle of the one that has this id and the same request."""
         ...
 
     async def run(
-        self, saga: type[Runs[RunRequest, RunResult]], request: RunRequest, *, id: str  # noqa: A002 - as above
+        self,
+        saga: type[Runs[RunRequest, RunResult]],
+        request: RunRequest,
+        *,
+        id: str,
     ) -> RunResult:
         """Start an instance and wait for its result."""
         ...
 
-    async def get(self, saga: type[Runs[RunRequest, RunResult]], id: str) -> SagaHandle[RunResult]:  # noqa: A002 - as above
+    async def get(self, saga: type[Runs[RunRequest, RunResult]], id: str) -> SagaHandle[RunResult]:
         """Return the handle of an instance."""
         ...
 
@@ -249,5 +264,3 @@ class Engine(Protocol):
     ) -> AsyncIterator[SagaSummary]:
         """Yield instances, newest first."""
         ...
-
-

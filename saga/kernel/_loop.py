@@ -50,7 +50,9 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         on_timer: Is told of every timer that is set, with a number counted from 1.
     """
 
-    def __init__(self, time: Callable[[], float], on_timer: Callable[[int, asyncio.TimerHandle], None]) -> None:
+    def __init__(
+        self, time: Callable[[], float], on_timer: Callable[[int, asyncio.TimerHandle], None]
+    ) -> None:
         self._time = time
         self._on_timer = on_timer
         self._ready: deque[asyncio.Handle] = deque()

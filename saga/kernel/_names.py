@@ -21,7 +21,7 @@ ID_LENGTH = 255
 """Longest id that a caller may choose, in characters; children of nested sagas add their own part."""
 
 
-def check_id(id: str) -> str:  # noqa: A002 - `id` is the design's word
+def check_id(id: str) -> str:
     """Return `id` if it can name an instance.
 
     Raises:
@@ -73,7 +73,7 @@ def split_role(name: str) -> tuple[str, Role]:
 _ROLES = {role.value: role for role in Role if role is not Role.ACTION}
 
 
-def action_key(id: str, call: str) -> str:  # noqa: A002 - `id` is the design's word
+def action_key(id: str, call: str) -> str:
     """Return the idempotency key of a call's action.
 
     A call that a child handed over keeps the key it had in the child.

@@ -69,7 +69,7 @@ class Play:
         error: What it raised, or None.
     """
 
-    def __init__(self, definition: Definition, host: PlayHost, id: str, started_at: datetime) -> None:  # noqa: A002 - `id` is the design's word
+    def __init__(self, definition: Definition, host: PlayHost, id: str, started_at: datetime) -> None:
         self._definition = definition
         self._host = host
         self._id = id
@@ -204,7 +204,9 @@ class Play:
         elif made in self.withheld:
             self.withheld.remove(made)
 
-    def decision(self, decision: Any) -> Callable[[], Coroutine[Any, Any, Any]]:  # a Decision, from the descriptor
+    def decision(
+        self, decision: Any
+    ) -> Callable[[], Coroutine[Any, Any, Any]]:  # a Decision, from the descriptor
         """Return what `self.review` is inside `run`."""
         definition = self._definition.decisions[decision.name]
 

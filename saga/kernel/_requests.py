@@ -178,7 +178,9 @@ def _resolvable(decider: Decider, request: Resolve) -> CallRecord:
     if f"{record.call}/{Role.COMPENSATION.value}" in instance.calls:
         raise _refused(instance, act, "its compensation has begun; use skip if that was done by hand")
     if record.after_commit and record.kind is not Kind.PIVOT and request.finding == "did_not_happen":
-        raise _refused(instance, act, "it comes after the pivot, so it has to happen: retry it, or do it by hand")
+        raise _refused(
+            instance, act, "it comes after the pivot, so it has to happen: retry it, or do it by hand"
+        )
     codec = decider.definition.step(step_of(record.call)).action.returns
     if request.finding == "happened" and codec is not None:
         codec.decode(request.payload or "null")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import ast
+import asyncio
 import inspect
 import random as random_numbers
 import sys
@@ -39,7 +39,9 @@ class _Body(dict[str, object]):
 
 class _SagaType(type):
     @classmethod
-    def __prepare__(cls, _name: str, _bases: tuple[type, ...], /, **_: Any) -> _Body:  # keywords of the class statement
+    def __prepare__(
+        cls, _name: str, _bases: tuple[type, ...], /, **_: Any
+    ) -> _Body:  # keywords of the class statement
         return _Body()
 
 
@@ -85,7 +87,9 @@ class Saga(metaclass=_SagaType):
         frame = sys._getframe(1)  # noqa: SLF001 - annotations may use names of the calling scope
         where = f"{frame.f_code.co_filename}:{frame.f_lineno}"
         scope = {**frame.f_locals, **vars(cls)}
-        cls.__definition__ = check(cls, saga=name or cls.__name__, where=where, scope=_types_in(scope), twice=twice)
+        cls.__definition__ = check(
+            cls, saga=name or cls.__name__, where=where, scope=_types_in(scope), twice=twice
+        )
         _warn_of_chance(cls)
 
     def now(self) -> datetime:
@@ -151,5 +155,7 @@ def _warn_of_chance(cls: type) -> None:
         if instead:
             code = run.__code__
             place = short_place(f"{code.co_filename}:{code.co_firstlineno + node.lineno - 1}")
-            text = f"{cls.__name__}.run calls {name}(), which a replay would not repeat ({place}); use {instead}"
+            text = (
+                f"{cls.__name__}.run calls {name}(), which a replay would not repeat ({place}); use {instead}"
+            )
             warnings.warn(text, NotDeterministicWarning, stacklevel=3)

@@ -154,7 +154,7 @@ class _Executable(Step[Input, Output]):
         safe_to_overtake: bool = False,
         settle_time: timedelta | None = None,
     ) -> None: ...
-    def __init__(  # noqa: PLR0913 - keyword-only options of a step
+    def __init__(
         self,
         action: Callable[[Input], Any],
         *,
@@ -205,7 +205,9 @@ class CompensatableStep(Step[Input, Output]):
 class Given(Generic[Input, Output, Mapped]):
     """A step whose compensation takes other input than the effect; `compensated_by` completes it."""
 
-    def __init__(self, step: Compensatable[Input, Output], mapping: Callable[[Effect[Input, Output]], Mapped]) -> None:
+    def __init__(
+        self, step: Compensatable[Input, Output], mapping: Callable[[Effect[Input, Output]], Mapped]
+    ) -> None:
         self._step = step
         self._mapping = mapping
 
@@ -256,7 +258,7 @@ class Compensatable(Declared, Generic[Input, Output]):
         safe_to_overtake: bool = False,
         settle_time: timedelta | None = None,
     ) -> None: ...
-    def __init__(  # noqa: PLR0913 - keyword-only options of a step
+    def __init__(
         self,
         action: Callable[[Input], Any],
         *,
@@ -333,7 +335,9 @@ class Pivot(_Executable[Input, Output]):
             every: Waiting time before it is asked again.
             timeout: Time limit of one question.
         """
-        return self._with(Role.PROBE, Part(probe, Policy(timeout, replace(FOREVER, first=every, factor=1.0, cap=every))))
+        return self._with(
+            Role.PROBE, Part(probe, Policy(timeout, replace(FOREVER, first=every, factor=1.0, cap=every)))
+        )
 
 
 class Retriable(_Executable[Input, Output]):
@@ -406,7 +410,9 @@ class Decision(Declared, Generic[Answer]):
     def __get__(self, instance: None, owner: type) -> Self: ...
     @overload
     def __get__(self, instance: object, owner: type) -> Callable[[], Coroutine[Any, Any, Answer]]: ...
-    def __get__(self, instance: object | None, owner: type) -> Self | Callable[[], Coroutine[Any, Any, Answer]]:
+    def __get__(
+        self, instance: object | None, owner: type
+    ) -> Self | Callable[[], Coroutine[Any, Any, Answer]]:
         if instance is None:
             return self
         return _play_of(instance, self.name).decision(self)

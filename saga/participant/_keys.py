@@ -131,7 +131,7 @@ def input_sha256(value: object) -> str:
 
 def _ordered(value: Any) -> Any:  # whatever pydantic makes of an input
     # A set of strings comes in another order in each process.
-    kind = type(value)
+    kind: Any = value.__class__  # `isinstance` would narrow to members of unknown types
     if issubclass(kind, dict):
         return {key: _ordered(member) for key, member in value.items()}
     if issubclass(kind, list | tuple):

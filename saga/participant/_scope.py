@@ -113,6 +113,8 @@ class Scope:
     def open_savepoint(self) -> None:
         """Set the point that a rejection goes back to."""
         self._savepoint = self._transaction.begin_nested()
+        if isinstance(self._transaction, Session):
+            self._transaction.connection()  # a session sends SAVEPOINT with its next statement only
 
     def keep(self) -> None:
         """Keep what was done since the savepoint."""

@@ -97,7 +97,7 @@ def once(
     When the body raises a rejection, what it changed is rolled back to a savepoint, the rejection is recorded
     **and committed with everything else in the transaction**, and raised with a mark (see `is_recorded`). So
     the body holds all the work. An action's rejection stays: a repeat raises it again, as `StepRejected` of
-    the same type name. For a `Retriable`, a compensation or a confirmation it does not stay, since an operator
+    the same type name. For a `Retriable`, a compensation or a confirmation it does not stay, for an operator
     may retry those. Within a savepoint of the caller, or after another use in the same transaction, a
     rejection is raised without being recorded or committed.
 

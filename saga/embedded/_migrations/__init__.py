@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Lock
 
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection
 
 __all__ = ("upgrade",)
+
+_ALONE = Lock()  # Alembic keeps the running migration in globals
 
 
 def upgrade(connection: Connection) -> None:
@@ -17,4 +20,5 @@ def upgrade(connection: Connection) -> None:
     # Alembic reads `%` in an option as the start of a reference.
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    with _ALONE:
+        command.upgrade(config, "head")

@@ -1,0 +1,194 @@
+"""One flush: what several instances append, in one transaction on one connection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from saga.errors import JournalWriteError, OwnershipLostError, SagaError
+
+from ._database import Database, Point, Write
+from ._faults import first_line
+from ._statements import Statements
+from ._tables import NOBODY, micros
+
+__all__ = (
+    "Answer",
+    "Appender",
+    "Batch",
+    "BatchAtFaultError",
+    "Change",
+    "DuplicateInstanceError",
+    "NewInstance",
+)
+
+
+class DuplicateInstanceError(SagaError):
+    """An instance with this id exists; nothing was written."""
+
+
+class BatchAtFaultError(Exception):
+    """One of the batches cannot be written as it is; the transaction was rolled back."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewInstance:
+    """What is known of an instance when it starts; all but its facts.
+
+    Attributes:
+        saga: Name of the saga class.
+        state: State that it starts in.
+        started_at: When, an aware `datetime`.
+        owner: Whose it is; nobody's, if it shall be claimed by whoever runs such sagas.
+        parent: Id of the saga that it is nested in.
+        request_hash: Tells whether a later start with the same id has the same request.
+        fingerprint: Of the saga class that started it.
+        kernel: Version of the kernel's rules that it runs under.
+    """
+
+    saga: str
+    state: str
+    started_at: datetime
+    owner: str = NOBODY
+    parent: str | None = None
+    request_hash: str = ""
+    fingerprint: str = ""
+    kernel: int = 1
+
+
+class Change(NamedTuple):
+    """An instance's new state, the time, and whether that was its last change."""
+
+    state: str
+    at: datetime
+    ended: bool = False
+
+
+class Answer(NamedTuple):
+    """The answer to a request: its number and a text, and an error's name if the request was refused."""
+
+    request: int
+    text: str = ""
+    error: str | None = None
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one instance appends in one transaction; it is written whole or not at all.
+
+    Attributes:
+        id: The instance.
+        epoch: Of the claim under which its owner writes; 1 for a new instance.
+        first_seq: Number of its first fact. The facts of an instance are numbered without a gap.
+        facts: Body and payload of each.
+        new: Set with an instance's first facts, and then only.
+        change: Its new state, if that changed.
+        answers: Answers to requests that these facts are the answer to.
+    """
+
+    id: str
+    epoch: int
+    first_seq: int
+    facts: Sequence[tuple[str, str | None]]
+    new: NewInstance | None = None
+    change: Change | None = None
+    answers: Sequence[Answer] = ()
+
+
+class Appender:
+    """Appends batches on a connection of its own."""
+
+    def __init__(self, database: Database) -> None:
+        driver = database.driver
+        self._database = database
+        self._sql = Statements.compiled(database.engine.dialect, database.now)
+        self._connection = database.connect()
+        self._cursor: Any = self._connection.cursor()  # a driver's cursor has no common type
+        # What a batch can be the cause of: a key that exists, a text that the database cannot hold.
+        self._faults = (_NotOwnedError, driver.IntegrityError, driver.DataError, UnicodeError, OverflowError)
+
+    def append(self, batches: Sequence[Batch]) -> None:
+        """Commit all of them, or none.
+
+        Raises:
+            BatchAtFaultError: if none was written because one of them cannot be.
+            Exception: whatever the driver raises. Then nobody knows whether they were written.
+        """
+        seam = self._database.seam
+        seam(Write.FLUSH, Point.BEFORE_BEGIN)
+        try:
+            if self._database.is_sqlite:  # psycopg sends BEGIN along with the first statement
+                self._cursor.execute("BEGIN IMMEDIATE")
+            seam(Write.FLUSH, Point.BEFORE_INSERT)
+            self._insert(batches)
+        except self._faults as error:
+            self._connection.rollback()
+            raise BatchAtFaultError(first_line(error)) from error
+        seam(Write.FLUSH, Point.BEFORE_COMMIT)
+        self._connection.commit()
+        self._database.count_flush()
+        seam(Write.FLUSH, Point.AFTER_COMMIT)
+
+    def fault_of(self, batch: Batch, cause: BatchAtFaultError) -> SagaError:
+        """Return why this batch, alone in its transaction, could not be written."""
+        self._cursor.execute(self._sql.epoch, (batch.id,))
+        row = self._cursor.fetchone()
+        self._connection.rollback()
+        if batch.new and row:
+            return DuplicateInstanceError(f"an instance {batch.id} exists")
+        if row is None or row[0] != batch.epoch:
+            now = f"the journal is at {row[0]}" if row else "the journal holds it no more"
+            return OwnershipLostError(
+                f"{batch.id} is not this process' any more: it writes under epoch {batch.epoch}, and {now}; "
+                "nothing was written, whoever took it over goes on"
+            )
+        return JournalWriteError(f"{batch.id}: facts from {batch.first_seq} on cannot be journaled ({cause})")
+
+    def close(self, *, broken: bool = False) -> None:
+        """Give the connection back, or throw it away if it is broken."""
+        if broken:
+            self._connection.invalidate()
+        self._connection.close()
+
+    def _insert(self, batches: Sequence[Batch]) -> None:
+        started = [_started(batch, batch.new) for batch in batches if batch.new]
+        facts = [
+            (seq, body, payload, batch.id, batch.epoch)
+            for batch in batches
+            for seq, (body, payload) in enumerate(batch.facts, batch.first_seq)
+        ]
+        self._execute(self._sql.start, started)
+        self._execute(self._sql.append, facts)
+        changes = [(batch, batch.change) for batch in batches if batch.change]
+        self._execute(self._sql.change, [_changed(*pair) for pair in changes if not pair[1].ended])
+        self._execute(self._sql.end, [_ended(*pair) for pair in changes if pair[1].ended])
+        for answer in [answer for batch in batches for answer in batch.answers]:
+            self._cursor.execute(self._sql.answer, (answer.error, answer.text, answer.request))
+
+    def _execute(self, sql: str, rows: Sequence[tuple[object, ...]]) -> None:
+        if not rows:
+            return
+        self._cursor.executemany(sql, rows)
+        if self._cursor.rowcount != len(rows):
+            raise _NotOwnedError(f"{self._cursor.rowcount} of {len(rows)} rows")
+
+
+class _NotOwnedError(Exception):
+    """Fewer rows were written than were sent: an epoch has moved on."""
+
+
+def _started(batch: Batch, new: NewInstance) -> tuple[object, ...]:
+    at = micros(new.started_at)
+    about = (new.request_hash, new.fingerprint, new.kernel)
+    return batch.id, new.saga, new.state, at, at, new.parent, new.owner, batch.epoch, *about
+
+
+def _changed(batch: Batch, change: Change) -> tuple[object, ...]:
+    return change.state, micros(change.at), batch.id, batch.epoch
+
+
+def _ended(batch: Batch, change: Change) -> tuple[object, ...]:
+    at = micros(change.at)
+    return change.state, at, at, batch.id, batch.epoch

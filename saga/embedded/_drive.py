@@ -1,0 +1,168 @@
+"""One instance in this process: its conductor, its place in the journal, and who waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol
+
+from saga.kernel import Conductor, SagaState, encode_fact
+
+from ._append import Batch, Change
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from datetime import datetime
+
+    from saga.kernel import Call, Decider, Fact, Failure, Instance, Outcome
+
+    from ._append import NewInstance
+    from ._writer import Done
+
+__all__ = ("Drive", "Host")
+
+
+class Host(Protocol):
+    """What a drive needs from its engine."""
+
+    def now(self) -> datetime: ...
+    def submit(self, batch: Batch, done: Done) -> None: ...
+    def perform(
+        self, drive: Drive, call: Call, failed: Callable[[Failure, bool], None]
+    ) -> Awaitable[Outcome]: ...
+    def tick(self, drive: Drive, due: datetime) -> asyncio.TimerHandle: ...
+
+
+class Drive:
+    """Drives one instance; it is the `Runtime` that the instance's conductor asks.
+
+    Attributes:
+        id: Id of the instance.
+        epoch: Number of this owner.
+        conductor: The conductor; another one after a replay.
+        task: Runs the conductor.
+        error: Why the drive ended before the instance did, or None.
+    """
+
+    def __init__(
+        self, host: Host, id: str, *, epoch: int, seq: int, decider: Decider, new: NewInstance | None = None  # noqa: A002 - `id` is the design's word
+    ) -> None:
+        self.id = id
+        self.epoch = epoch
+        self.conductor = Conductor(decider, self)
+        self.task: asyncio.Task[None] | None = None
+        self.error: BaseException | None = None
+        self._host = host
+        self._seq = seq
+        self._new = new
+        self._written_state = decider.instance.state
+        self._unflushed = 0
+        self._flushed: asyncio.Future[None] | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._changed: list[asyncio.Future[None]] = []
+        self._resting: list[asyncio.Future[None]] = []
+
+    @property
+    def instance(self) -> Instance:
+        """What the facts come to, flushed or not."""
+        return self.conductor.decider.instance
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether the instance has ended or is STUCK, durably."""
+        return self._unflushed == 0 and self._new is None and _rests(self.instance)
+
+    def replayed(self, decider: Decider) -> None:
+        """Go on with a decider that was made from the journal again."""
+        self.conductor = Conductor(decider, self)
+
+    # -- Runtime -------------------------------------------------------------------------
+
+    def now(self) -> datetime:
+        """Return the engine's time."""
+        return self._host.now()
+
+    def record(self, facts: Sequence[Fact]) -> None:
+        """Queue facts for the writer, as one batch."""
+        rows = [(encode_fact(fact), fact.payload) for fact in facts]
+        batch = Batch(self.id, self.epoch, self._seq, rows, self._new, self._change())
+        self._seq += len(rows)
+        self._new = None
+        self._unflushed += 1
+        self._host.submit(batch, self._done)
+
+    def _change(self) -> Change | None:
+        instance = self.instance
+        state = instance.state
+        if state is None or state is self._written_state:
+            return None
+        self._written_state = state
+        if self._new is not None and not state.ended:
+            return None  # the row of a new instance says it already
+        return Change(state.value, instance.state_since, state.ended)
+
+    def _done(self, error: Exception | None) -> None:
+        self._unflushed -= 1
+        self.error = self.error or error
+        if (self._unflushed == 0 or error is not None) and self._flushed is not None:
+            if not self._flushed.done():
+                self._flushed.set_result(None)
+        if self._unflushed == 0:
+            self._tell()
+
+    async def flush(self) -> None:
+        """Wait until everything recorded is durable."""
+        while self._unflushed and self.error is None:
+            self._flushed = asyncio.get_running_loop().create_future()
+            await self._flushed
+        if self.error is not None:
+            raise self.error
+
+    async def perform(self, call: Call, failed: Callable[[Failure, bool], None]) -> Outcome:
+        """Let the engine perform an activity."""
+        return await self._host.perform(self, call, failed)
+
+    def wake_at(self, due: datetime | None) -> None:
+        """Set the one alarm of this instance."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = None if due is None else self._host.tick(self, due)
+
+    # -- who waits -----------------------------------------------------------------------
+
+    def change(self) -> asyncio.Future[None]:
+        """Return a future that is done at the next flush, or when the drive ends."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._changed.append(future)
+        return future
+
+    def rest(self) -> asyncio.Future[None]:
+        """Return a future that is done once the instance is at rest, or when the drive ends."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self.at_rest or (self.task is not None and self.task.done()):
+            future.set_result(None)
+        else:
+            self._resting.append(future)
+        return future
+
+    def _tell(self) -> None:
+        if self._changed:
+            self._changed = _release(self._changed)
+        if self._resting and self.at_rest:
+            self._resting = _release(self._resting)
+
+    def end(self) -> None:
+        """Tell everybody who waits that this drive does nothing any more."""
+        self.wake_at(None)
+        self._changed = _release(self._changed)
+        self._resting = _release(self._resting)
+
+
+def _release(waiting: list[asyncio.Future[None]]) -> list[asyncio.Future[None]]:
+    for future in waiting:
+        if not future.done():
+            future.set_result(None)
+    return []
+
+
+def _rests(instance: Instance) -> bool:
+    return instance.state is SagaState.STUCK or instance.ended

@@ -1,0 +1,316 @@
+"""The embedded engine: runs sagas inside the application's own process, on a journal in SQLite or PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from saga.errors import (
+    EngineClosedError,
+    IdReusedError,
+    InvalidRequestError,
+    ParticipantError,
+    PayloadTooLargeError,
+    SagaError,
+    UnknownSagaError,
+)
+from saga.kernel import (
+    PAYLOAD_LIMIT,
+    Definition,
+    Runs,
+    SagaHandle,
+    SagaState,
+    SagaSummary,
+    check_id,
+    definition_of,
+)
+
+from ._append import DuplicateInstanceError
+from ._listing import Filter
+from ._open import OpenJournal
+from ._ownership import LEASE
+from ._performer import missing_participants
+from ._stage import hash_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+    from datetime import datetime
+    from types import TracebackType
+    from typing import Self
+
+    from ._purge import Purged
+
+__all__ = ("EmbeddedEngine",)
+
+RunRequest = TypeVar("RunRequest")
+RunResult = TypeVar("RunResult")
+
+
+class EmbeddedEngine:
+    """Runs sagas in this process; nothing to install but this library.
+
+    Entering it opens (or makes) the journal and resumes every open instance of its sagas that nobody drives,
+    such as those of a process that was killed. Several engines, in several processes, may share a journal.
+
+    Args:
+        url: Where the journal is: `sqlite:///transfers.db`, or `postgresql://user@host/database`.
+        sagas: The saga classes that this engine runs; nested ones are included.
+        participants: The real participants, by the names that the saga classes give them.
+        threads: Threads for activities that are not `async`.
+        payload_limit: Largest request, input, output or result, in bytes of JSON.
+        grace: How long leaving waits for activities that run.
+        lease: After how long without a sign of life another machine's engine is taken over.
+        retention: How long ended instances are kept; None keeps them until `purge`.
+
+    Raises:
+        SagaDefinitionError: if one of the classes is no saga class.
+
+    Example:
+        >>> import asyncio
+        >>> from saga import EmbeddedEngine, ReadOnly, Saga
+        >>> def add_one(number: int) -> int: return number + 1
+        >>> class Count(Saga):
+        ...     add = ReadOnly(add_one)
+        ...     async def run(self, number: int) -> int:
+        ...         return await self.add(number)
+        >>> async def main():
+        ...     async with EmbeddedEngine("sqlite:///count.db", sagas=[Count]) as engine:
+        ...         return await engine.run(Count, 41, id="count-1")
+        >>> asyncio.run(main())
+        42
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        sagas: Sequence[type],
+        participants: Mapping[str, object] | None = None,
+        threads: int = 32,
+        payload_limit: int = PAYLOAD_LIMIT,
+        grace: timedelta = timedelta(seconds=5),
+        lease: timedelta = LEASE,
+        retention: timedelta | None = None,
+    ) -> None:
+        self._url = url
+        self._definitions = _definitions(sagas)
+        self._participants = dict(participants or {})
+        self._threads = threads
+        self._payload_limit = payload_limit
+        self._grace = grace
+        self._lease = lease
+        self._retention = retention
+        self._open: OpenJournal | None = None
+
+    # -- entering and leaving ------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        """Open the journal and resume what nobody drives.
+
+        Raises:
+            ParticipantError: if a participant is missing or lacks a method; all of them are named.
+            JournalError: if the journal cannot be used; the type says why.
+        """
+        if self._open is not None:
+            msg = "this engine is open already; make one engine for each `async with`"
+            raise EngineClosedError(msg)
+        missing = missing_participants(self._definitions.values(), self._participants)
+        if missing:
+            raise ParticipantError("\n".join(["the engine cannot start:", *(f"  {one}" for one in missing)]))
+        self._open = await OpenJournal.enter(
+            self._url,
+            self._definitions,
+            self._participants,
+            threads=self._threads,
+            payload_limit=self._payload_limit,
+            lease=self._lease,
+            retention=self._retention,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let running activities end for a while, and leave everything else to the next owner."""
+        opened, self._open = self._open, None
+        if opened is not None:
+            await opened.leave(self._grace)
+
+    # -- instances -----------------------------------------------------------------------
+
+    async def start(
+        self, saga: type[Runs[RunRequest, RunResult]], request: RunRequest, *, id: str  # noqa: A002 - `id` is the design's word
+    ) -> SagaHandle[RunResult]:
+        """Start an instance and return its handle, once its start is durable.
+
+        An id that exists returns the handle of that instance, if saga and request are the same.
+
+        Args:
+            saga: The saga class.
+            request: What `run` is given.
+            id: Id of the instance: up to 255 characters, without `/`, `~` and control characters.
+
+        Raises:
+            InvalidIdError: if the id cannot name an instance.
+            InvalidRequestError: if the request does not fit; nothing was written.
+            IdReusedError: if the id exists with another saga or request.
+            EngineClosedError: if the engine is not open.
+            JournalWriteError: if the start could not be made durable, or nobody knows whether it was.
+        """
+        opened, definition, payload = self._prepared(saga, request, id)
+        drive = opened.stage.drives.get(id)
+        if drive is None:
+            drive = opened.stage.launch(definition, id, payload)
+            await drive.change()
+            if drive.error is None:
+                return SagaHandle(opened.stage.journals, definition, id)
+            if not isinstance(drive.error, DuplicateInstanceError):
+                raise drive.error
+        await self._check_same(opened, definition, id, payload)
+        return SagaHandle(opened.stage.journals, definition, id)
+
+    async def run(
+        self, saga: type[Runs[RunRequest, RunResult]], request: RunRequest, *, id: str  # noqa: A002 - as above
+    ) -> RunResult:
+        """Start an instance and wait for its result; an id that exists returns that instance's result.
+
+        Cancelling the wait changes nothing about the saga.
+
+        Raises:
+            SagaCompensatedError: if the saga ended COMPENSATED.
+            SagaStuckError: if the saga becomes STUCK; its message is the operator's page.
+            SagaError: as `start`.
+        """
+        opened, definition, payload = self._prepared(saga, request, id)
+        handle: SagaHandle[RunResult] = SagaHandle(opened.stage.journals, definition, id)
+        if id in opened.stage.drives:
+            await self._check_same(opened, definition, id, payload)
+            return await handle.result()
+        drive = opened.stage.launch(definition, id, payload)
+        await drive.rest()
+        if isinstance(drive.error, DuplicateInstanceError):
+            await self._check_same(opened, definition, id, payload)
+        return handle.result_of(drive.instance) if drive.at_rest else await handle.result()
+
+    async def get(self, saga: type[Runs[RunRequest, RunResult]], id: str) -> SagaHandle[RunResult]:  # noqa: A002 - as above
+        """Return the handle of an instance.
+
+        Raises:
+            UnknownSagaError: if there is none with this id, or it is of another saga.
+        """
+        opened = self._opened()
+        definition = definition_of(saga)
+        stored = await asyncio.to_thread(opened.store.get, id)
+        if stored is None:
+            msg = f"the journal at {opened.store.place} holds no instance {id!r}"
+            raise UnknownSagaError(msg)
+        if stored.saga != definition.saga:
+            msg = f"{id} is a {stored.saga}, not a {definition.saga}"
+            raise UnknownSagaError(msg)
+        return SagaHandle(opened.stage.journals, definition, id)
+
+    async def list(
+        self,
+        *,
+        saga: type[Runs[Any, Any]] | str | None = None,
+        states: Iterable[SagaState] = (),
+        id_prefix: str = "",
+        started_after: datetime | None = None,
+        started_before: datetime | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[SagaSummary]:
+        """Yield instances, newest first, page by page as they are asked for.
+
+        Args:
+            saga: Only this saga, by class or name.
+            states: Only these states; empty means all.
+            id_prefix: Only ids that begin so.
+            started_after: Started then or later.
+            started_before: Started earlier than that.
+            limit: At most so many.
+        """
+        opened = self._opened()
+        name = saga if saga is None or isinstance(saga, str) else definition_of(saga).saga
+        wanted = Filter(name, tuple(states), id_prefix, started_after, started_before)
+        after, left = None, limit
+        while left is None or left > 0:
+            at_once = 100 if left is None else min(left, 100)
+            page = await asyncio.to_thread(opened.store.list, wanted, after=after, limit=at_once)
+            for one in page.instances:
+                yield SagaSummary(one.id, one.saga, SagaState(one.state), one.started_at, one.changed_at, one.parent)
+            left = None if left is None else left - len(page.instances)
+            after = page.next
+            if after is None:
+                return
+
+    async def purge(self, *, older_than: timedelta, sagas: Sequence[type] | None = None) -> Purged:
+        """Remove instances that ended longer ago than `older_than`; children of open parents stay.
+
+        Their ids are free again afterwards.
+        """
+        opened = self._opened()
+        names = None if sagas is None else [definition_of(saga).saga for saga in sagas]
+        before = opened.stage.now() - older_than
+        return await asyncio.to_thread(opened.store.purge, ended_before=before, sagas=names)
+
+    # -- the edge ------------------------------------------------------------------------
+
+    def _opened(self) -> OpenJournal:
+        if self._open is None:
+            msg = "the engine is not open: use `async with EmbeddedEngine(...) as engine`"
+            raise EngineClosedError(msg)
+        return self._open
+
+    def _prepared(self, saga: type, request: object, id: str) -> tuple[OpenJournal, Definition, str]:  # noqa: A002 - as above
+        """Check everything about a start before anything is written."""
+        opened = self._opened()
+        opened.stage.check_open()
+        definition = definition_of(saga)
+        if self._definitions.get(definition.saga) is not definition:
+            known = ", ".join(self._definitions) or "none"
+            msg = f"this engine does not run {definition.saga}; it runs {known}. Add it to `sagas=`"
+            raise UnknownSagaError(msg)
+        check_id(id)
+        try:
+            payload = definition.request.encode(request)
+        except InvalidRequestError as error:
+            msg = f"{definition.saga} {id}: the request was refused and nothing was written; {error}"
+            raise InvalidRequestError(msg) from None
+        if len(payload) > self._payload_limit:
+            msg = (
+                f"{definition.saga} {id}: the request has {len(payload)} bytes of JSON, the limit is "
+                f"{self._payload_limit}; pass a reference instead"
+            )
+            raise PayloadTooLargeError(msg)
+        return opened, definition, payload
+
+    async def _check_same(self, opened: OpenJournal, definition: Definition, id: str, payload: str) -> None:  # noqa: A002 - as above
+        """Raise unless the instance that has this id was started with the same saga and request (S14)."""
+        drive = opened.stage.drives.get(id)
+        if drive is not None and drive.instance.state is not None:
+            saga, same = drive.instance.saga, definition.request.same(drive.instance.request, payload)
+        else:
+            stored = await asyncio.to_thread(opened.store.get, id)
+            if stored is None:
+                msg = f"{id} was purged while it was started again; start it once more"
+                raise UnknownSagaError(msg)
+            saga, same = stored.saga, stored.request_hash == hash_of(payload)
+        if saga != definition.saga or not same:
+            what = f"as a {saga}" if saga != definition.saga else "with another request"
+            msg = f"{definition.saga} {id}: this id was used before, {what}. Choose another id"
+            raise IdReusedError(msg)
+
+
+def _definitions(sagas: Iterable[type]) -> dict[str, Definition]:
+    """Return the definitions of sagas and of what is nested in them, by name."""
+    found: dict[str, Definition] = {}
+    waiting = [definition_of(saga) for saga in sagas]
+    while waiting:
+        definition = waiting.pop(0)
+        known = found.setdefault(definition.saga, definition)
+        if known is not definition:
+            msg = f"two saga classes are named {definition.saga}; give one of them another name with `name=`"
+            raise SagaError(msg)
+        waiting += [step.nested for step in definition.steps.values() if step.nested is not None]
+    return found

@@ -1,0 +1,173 @@
+"""Instances as their journals tell them, whoever drives them: reading, waiting, and sending requests."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol
+
+from saga import errors
+from saga.errors import ActRefusedError, SagaError, UnknownSagaError
+from saga.kernel import Instance, SagaState, decode_fact
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+    from typing import TypeVar
+
+    from saga.kernel import Fact, Request
+
+    from ._drive import Drive
+    from ._requests import Reply
+    from ._store import Store, StoredFact
+
+    T = TypeVar("T")
+
+__all__ = ("EmbeddedJournals", "facts_of", "refusal")
+
+_LOOK_AGAIN = 0.1  # seconds between two looks at an instance that another process drives
+
+
+class _Stage(Protocol):
+    """What is needed of the engine's stage."""
+
+    store: Store
+
+    @property
+    def drives(self) -> Mapping[str, Drive]: ...
+    def check_open(self) -> None: ...
+    async def in_callback(self, function: Callable[[], T]) -> T: ...
+
+
+def facts_of(rows: Iterable[StoredFact]) -> list[Fact]:
+    """Return the facts that rows of the journal hold."""
+    return [decode_fact(body, payload) for _, body, payload in rows]
+
+
+class EmbeddedJournals:
+    """The journals of one engine, as handles need them."""
+
+    def __init__(self, stage: _Stage) -> None:
+        self._stage = stage
+
+    # -- reading -------------------------------------------------------------------------
+
+    async def journal(self, id: str) -> list[Fact]:  # noqa: A002 - `id` is the design's word
+        """Return the durable facts of an instance, in order."""
+        return facts_of(await asyncio.to_thread(self._load, id))
+
+    async def follow(self, id: str) -> AsyncIterator[Fact]:  # noqa: A002 - as above
+        """Yield every fact, from the first to the instance's end, as they become durable."""
+        seen, instance = 0, Instance()
+        while not instance.ended:
+            drive = self._stage.drives.get(id)
+            change = None if drive is None else drive.change()
+            rows = await asyncio.to_thread(self._stage.store.load, id, after=seen)
+            for fact in facts_of(rows):
+                instance.fold(fact)
+                yield fact
+            seen = rows[-1][0] if rows else seen
+            if not rows:
+                self._stage.check_open()
+                await (asyncio.sleep(_LOOK_AGAIN) if change is None else change)
+
+    def _load(self, id: str) -> list[StoredFact]:  # noqa: A002 - as above
+        rows = self._stage.store.load(id)
+        if not rows:
+            msg = f"the journal at {self._stage.store.place} holds no instance {id!r}"
+            raise UnknownSagaError(msg)
+        return rows
+
+    # -- waiting -------------------------------------------------------------------------
+
+    async def ended(self, id: str, *, or_stuck: bool) -> Instance:  # noqa: A002 - `id` is the design's word
+        """Return an instance once it has ended, durably, whoever drives it.
+
+        Args:
+            id: Id of the instance.
+            or_stuck: Whether being STUCK is enough.
+        """
+        while True:
+            drive = self._stage.drives.get(id)
+            instance = await self._watched(id) if drive is None else await self._followed(drive, or_stuck=or_stuck)
+            if instance is not None and (instance.ended or or_stuck):
+                return instance
+
+    async def _followed(self, drive: Drive, *, or_stuck: bool) -> Instance | None:
+        """Wait for a drive of this process; None if it ended before its instance did."""
+        await (drive.rest() if or_stuck or not drive.at_rest else drive.change())
+        if drive.at_rest:
+            return drive.instance
+        self._stage.check_open()
+        return None
+
+    async def _watched(self, id: str) -> Instance | None:  # noqa: A002 - as above
+        """Look at an instance that another process drives, or nobody."""
+        self._stage.check_open()
+        instance = await asyncio.to_thread(self.read, id)
+        if instance.ended or instance.state is SagaState.STUCK:
+            return instance
+        await asyncio.sleep(_LOOK_AGAIN)
+        return None
+
+    def read(self, id: str) -> Instance:  # noqa: A002 - as above
+        """Return an instance as the journal holds it. Blocks.
+
+        Raises:
+            UnknownSagaError: if there is none.
+        """
+        return Instance().fold_all(facts_of(self._load(id)))
+
+    async def at_rest(self, id: str) -> Instance:  # noqa: A002 - as above
+        """Return an instance once it has ended or is STUCK, durably."""
+        return await self.ended(id, or_stuck=True)
+
+    # -- requests ------------------------------------------------------------------------
+
+    async def send(self, id: str, request: Request) -> None:  # noqa: A002 - as above
+        """Bring a request to whoever drives the instance; return once its fact is durable.
+
+        Raises:
+            ActRefusedError: if it makes no sense in the state that the instance is in.
+            UnknownSagaError: if there is no such instance.
+        """
+        self._stage.check_open()
+        if not await self.hand_over(id, request):
+            await self._post(id, request)
+
+    async def hand_over(self, id: str, request: Request) -> bool:  # noqa: A002 - as above
+        """Bring a request to the drive of this process; False if there is none, or it ended meanwhile."""
+        drive = self._stage.drives.get(id)
+        if drive is None:
+            return False
+        accepted = await self._stage.in_callback(lambda: drive.conductor.request(request))
+        await asyncio.wait([accepted])
+        self._stage.check_open()
+        return not accepted.cancelled()
+
+    async def _post(self, id: str, request: Request) -> None:  # noqa: A002 - as above
+        """Leave a request for another process and wait for its answer."""
+        requests = self._stage.store.requests
+        number = await asyncio.to_thread(requests.put, id, request.model_dump_json())
+        while True:
+            reply = await asyncio.to_thread(requests.reply, number)
+            if reply.answer is not None or reply.ended:
+                return _read(id, request, reply)
+            self._stage.check_open()
+            await asyncio.sleep(_LOOK_AGAIN)
+
+
+def _read(id: str, request: Request, reply: Reply) -> None:  # noqa: A002 - as above
+    if reply.answer is None:
+        msg = f"{id} has ended: {request.request} is refused, nothing can change any more"
+        raise ActRefusedError(msg)
+    if reply.answer.error is not None:
+        raise refusal(reply.answer.error, reply.answer.text)
+
+
+def refusal(name: str, text: str) -> SagaError:
+    """Return the error that another process answered with."""
+    kind = getattr(errors, name, None)
+    if isinstance(kind, type) and issubclass(kind, SagaError):
+        error = SagaError.__new__(kind)
+        SagaError.__init__(error, text)
+        return error
+    return ActRefusedError(text)

@@ -1,0 +1,161 @@
+"""Who drives which instance: heartbeats, claims, and the epochs that fence a former owner."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from datetime import timedelta
+from secrets import token_urlsafe
+from typing import Final, NamedTuple
+
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
+
+from ._database import Database, Write
+from ._process import Process
+from ._tables import instances, owners
+
+__all__ = ("LEASE", "Claim", "Ownership")
+
+LEASE: Final = timedelta(seconds=10)
+"""How long an owner on another machine is believed to live after its last heartbeat."""
+
+_OPEN = instances.c.ended_at.is_(None)
+
+
+class Claim(NamedTuple):
+    """An instance that was taken over, and the epoch under which its new owner writes.
+
+    Attributes:
+        number: The journal's own number of the instance, which `Store.load_open` reads by.
+        id: Its id.
+        saga: Name of its saga class.
+        epoch: One more than that of the owner before.
+    """
+
+    number: int
+    id: str
+    saga: str
+    epoch: int
+
+
+class Ownership:
+    """One open engine among those that share a journal.
+
+    An owner is dead when its heartbeat, by the database's clock, is older than its lease; or at once, when it
+    ran on this machine and its process is gone. Either mistake is harmless: a claim raises the epoch, and
+    whoever writes under an older one is refused.
+
+    Attributes:
+        owner: Random name of this engine, for as long as it is open.
+        lease: How long the others wait for a heartbeat.
+    """
+
+    def __init__(self, database: Database, *, lease: timedelta = LEASE) -> None:
+        self.owner = token_urlsafe(9)
+        self.lease = lease
+        self._database = database
+        self._process = Process.current()
+
+    def beat(self) -> bool:
+        """Say that this owner lives; to be called once to begin with, and then every quarter of the lease.
+
+        Returns:
+            True if the others had believed it all along. False at the first time, and after a pause so long
+            that they may have claimed instances: `owned` tells which are left.
+
+        Raises:
+            JournalError: if the journal cannot be written.
+        """
+        with self._database.transaction(Write.HEARTBEAT) as connection:
+            mine = update(owners).where(owners.c.owner == self.owner)
+            if connection.execute(mine.values(beat_at=self._database.now)).rowcount:
+                return True
+            connection.execute(insert(owners).values(self._row()))
+            return False
+
+    def claim(self, sagas: Collection[str], *, limit: int | None = None) -> list[Claim]:
+        """Take over open instances that nobody drives, oldest first.
+
+        Args:
+            sagas: Names of the saga classes that this engine runs; others are left for whoever runs them.
+            limit: Claims at most so many, so that several processes share the work.
+
+        Returns:
+            What was claimed; under PostgreSQL without those that another process claims at this moment.
+
+        Raises:
+            JournalError: if the journal cannot be written.
+        """
+        with self._database.read() as connection:
+            if not self._without_owner(connection):
+                return []
+        with self._database.transaction(Write.CLAIM) as connection:
+            without = self._without_owner(connection)
+            claimed = self._take(connection, without, sagas, limit) if without else []
+            self._bury(connection)
+            return sorted(claimed)
+
+    def owned(self) -> dict[str, int]:
+        """Return the open instances that are this owner's, with their epochs."""
+        query = select(instances.c.id, instances.c.epoch).where(_OPEN, instances.c.owner == self.owner)
+        with self._database.read() as connection:
+            return {row.id: row.epoch for row in connection.execute(query)}
+
+    def release(self) -> None:
+        """Let others claim everything at once. To be called when the engine has stopped driving."""
+        with self._database.transaction(Write.HEARTBEAT) as connection:
+            connection.execute(delete(owners).where(owners.c.owner == self.owner))
+
+    def _row(self) -> dict[str, object]:
+        process = {"host": self._process.host, "pid": self._process.pid, "began": self._process.began}
+        lease = self.lease // timedelta(microseconds=1)
+        return {"owner": self.owner, "beat_at": self._database.now, "lease": lease, **process}
+
+    def _without_owner(self, connection: Connection) -> list[str]:
+        """Return the owners of open instances that are dead or unknown."""
+        # In this order: an owner registers before it owns, so whoever is seen here and lives is seen there.
+        seen = list(_owners_of_open(connection))
+        living = {row.owner for row in self._registered(connection) if not self._is_dead(row)}
+        return [owner for owner in seen if owner not in living and owner != self.owner]
+
+    def _registered(self, connection: Connection) -> list[Row[tuple[object, ...]]]:
+        overdue = (owners.c.beat_at + owners.c.lease < self._database.now).label("overdue")
+        return list(connection.execute(select(owners, overdue)).all())
+
+    def _is_dead(self, row: Row[tuple[object, ...]]) -> bool:
+        return bool(row.overdue) or self._process.sees_gone(Process(row.host, row.pid, row.began))
+
+    def _take(
+        self, connection: Connection, without: list[str], sagas: Collection[str], limit: int | None
+    ) -> list[Claim]:
+        due = (
+            select(instances.c.number)
+            .where(_OPEN, instances.c.owner.in_(without), instances.c.saga.in_(sagas))
+            .order_by(instances.c.number)
+            .limit(limit)
+            # Skipped is what another process claims, or what a former owner is about to write to.
+            .with_for_update(skip_locked=True)
+            .cte("due")
+        )
+        claim = (
+            update(instances)
+            .where(instances.c.number.in_(select(due.c.number)))
+            .values(owner=self.owner, epoch=instances.c.epoch + 1)
+            .returning(instances.c.number, instances.c.id, instances.c.saga, instances.c.epoch)
+        )
+        return [Claim(*row) for row in connection.execute(claim)]
+
+    def _bury(self, connection: Connection) -> None:
+        """Delete the rows of dead owners, unless they gave a sign of life meanwhile."""
+        for row in self._registered(connection):
+            if row.owner != self.owner and self._is_dead(row):
+                dead = (owners.c.owner == row.owner, owners.c.beat_at == row.beat_at)
+                connection.execute(delete(owners).where(*dead))
+
+
+def _owners_of_open(connection: Connection) -> Iterator[str]:
+    # One seek per owner: DISTINCT would read the index of all open instances.
+    query = select(func.min(instances.c.owner)).where(_OPEN)
+    owner = connection.scalar(query)
+    while owner is not None:
+        yield owner
+        owner = connection.scalar(query.where(instances.c.owner > owner))

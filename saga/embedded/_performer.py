@@ -1,0 +1,209 @@
+"""Performs activities in this process: attempts, time limits, retries, and what they leave open (S2, S5)."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextvars import copy_context
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from saga.errors import ParticipantError
+from saga.kernel import Attempt, CallState, Failure, Outcome, attempt
+
+from ._watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from concurrent.futures import ThreadPoolExecutor
+    from datetime import datetime
+
+    from tenacity import AsyncRetrying, RetryCallState
+
+    from saga.kernel import Activity, Call, Definition, Policy
+
+    from ._clock import Clock
+
+__all__ = ("Performer", "missing_participants")
+
+
+@dataclass(slots=True)
+class _Attempts:
+    """What the attempts of one call left behind so far."""
+
+    made: int = 0
+    unanswered: bool = False
+    overdue: bool = False
+    overdue_at: datetime | None = None
+
+
+class Performer:
+    """Runs activities under their policies.
+
+    Args:
+        participants: The real participants, by name.
+        clock: Tells the time.
+        threads: Runs activities that are not `async`.
+        payload_limit: Largest output, in bytes of JSON.
+
+    Attributes:
+        active: How many attempts run now.
+        closing: Whether a cancelled attempt is left to the next owner.
+    """
+
+    def __init__(
+        self, participants: Mapping[str, object], *, clock: Clock, threads: ThreadPoolExecutor, payload_limit: int
+    ) -> None:
+        self._participants = participants
+        self._clock = clock
+        self._threads = threads
+        self._payload_limit = payload_limit
+        self._watch = Watch()
+        self._functions: dict[str, Callable[[Any], object]] = {}
+        self.closing = False
+        self.active = 0
+
+    def close(self) -> None:
+        """Watch no time limits any more."""
+        self._watch.close()
+
+    async def perform(self, call: Call, failed: Callable[[Failure, bool], None]) -> Outcome:
+        """Perform one activity and return its settled outcome; cancelling asks it to stop."""
+        attempts = _Attempts()
+        first = await self._attempt(call, attempts)
+        if first.state is not CallState.IN_DOUBT or first.final:
+            return self._outcome(first, attempts)
+        return self._outcome(await self._retried(call, first, attempts, failed), attempts)
+
+    def _outcome(self, last: Attempt, attempts: _Attempts) -> Outcome:
+        return Outcome(
+            last.state,
+            self._clock.now(),
+            last.output,
+            last.failure,
+            attempts.made,
+            attempts.unanswered,
+            last.recorded,
+            attempts.overdue_at,
+        )
+
+    # -- one attempt ---------------------------------------------------------------------
+
+    async def _attempt(self, call: Call, attempts: _Attempts) -> Attempt:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - coroutines of an engine run in tasks
+        attempts.made += 1
+        attempts.overdue = False
+        self.active += 1
+        policy = call.activity.policy
+        self._watch.begin(task, policy.timeout.total_seconds(), task.get_loop())
+        try:
+            return await attempt(
+                call,
+                self._function(call.activity.activity),
+                number=call.attempts + attempts.made,
+                in_thread=self._in_thread,
+                payload_limit=self._payload_limit,
+            )
+        except asyncio.CancelledError as error:
+            attempts.overdue = self._watch.end(task)
+            if self.closing:
+                raise  # nothing is recorded for it; the next owner goes on (S6)
+            if not task.cancelling():
+                return Attempt(CallState.IN_DOUBT, failure=Failure.of(error))  # it raised that by itself
+            attempts.overdue_at = self._clock.now()
+            if not attempts.overdue:
+                return _stopped(None)
+            task.uncancel()
+            text = f"no answer within {policy.timeout.total_seconds():g} s"
+            return Attempt(CallState.IN_DOUBT, failure=Failure(type="TimeoutError", message=text))
+        finally:
+            self.active -= 1
+            self._watch.end(task)
+
+    async def _in_thread(self, function: Callable[[Any], object], value: Any) -> object:  # any input
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, copy_context().run, function, value)
+
+    def _function(self, activity: Activity | None) -> Callable[[Any], object]:
+        if activity is None:
+            msg = "a nested saga is performed by its engine"
+            raise ParticipantError(msg)
+        function = self._functions.get(activity.name)
+        if function is None:
+            function = activity.function
+            if activity.participant is not None and activity.method is not None:
+                function = getattr(self._participants[activity.participant], activity.method)
+            self._functions[activity.name] = function
+        return function
+
+    # -- retries -------------------------------------------------------------------------
+
+    async def _retried(
+        self, call: Call, first: Attempt, attempts: _Attempts, failed: Callable[[Failure, bool], None]
+    ) -> Attempt:
+        """Go on after a first attempt that ended without an answer."""
+        last = first
+
+        async def once() -> Attempt:
+            nonlocal last
+            if attempts.made > 1 or waited:
+                last = await self._attempt(call, attempts)
+            return last
+
+        waited: list[int] = []
+
+        def note(state: RetryCallState) -> None:
+            waited.append(state.attempt_number)
+            attempts.unanswered = True
+            if last.failure is not None:
+                failed(last.failure, attempts.overdue)
+
+        try:
+            return await _retrying(call.activity.policy, note)(once)
+        except asyncio.CancelledError:
+            if self.closing:
+                raise
+            return _stopped(last.failure)
+
+
+def _stopped(failure: Failure | None) -> Attempt:
+    stopped = Failure(type="Stopped", message="it was asked to stop before it answered")
+    return Attempt(CallState.IN_DOUBT, failure=failure or stopped, final=True)
+
+
+def _retrying(policy: Policy, note: Callable[[RetryCallState], None]) -> AsyncRetrying:
+    import tenacity  # noqa: PLC0415 - only a failure needs it, and it takes a while to load
+
+    retry = policy.retry
+
+    def wait(state: RetryCallState) -> float:
+        # Shortened, never lengthened, so that `cap` holds.
+        return retry.wait(state.attempt_number).total_seconds() * (1 - 0.1 * random.random())  # noqa: S311 - no secret
+
+    return tenacity.AsyncRetrying(
+        stop=tenacity.stop_never if retry.attempts is None else tenacity.stop_after_attempt(retry.attempts),
+        wait=wait,
+        retry=tenacity.retry_if_result(lambda one: one.state is CallState.IN_DOUBT and not one.final),
+        before_sleep=note,
+        retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
+        sleep=asyncio.sleep,
+    )
+
+
+def missing_participants(definitions: Iterable[Definition], participants: Mapping[str, object]) -> list[str]:
+    """Say which participants, and which of their methods, the sagas need and do not find."""
+    faults: dict[str, None] = {}
+    for definition in definitions:
+        for step in definition.steps.values():
+            for role in step.roles.values():
+                activity = role.activity
+                if activity is None or activity.participant is None:
+                    continue
+                if activity.participant not in participants:
+                    faults[f"participant {activity.participant!r} is missing ({definition.saga}.{step.name})"] = None
+                elif not callable(getattr(participants[activity.participant], str(activity.method), None)):
+                    kind = type(participants[activity.participant]).__name__
+                    text = f"participant {activity.participant!r}, a {kind}, has no method {activity.method!r}"
+                    faults[f"{text} ({definition.saga}.{step.name})"] = None
+    return list(faults)

@@ -1,0 +1,81 @@
+"""Removes ended instances from a journal, a few at a time so that nobody waits long."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import CTE, Connection, Select, delete, select
+
+from ._database import Database, Write
+from ._tables import facts, instances, micros, requests
+
+__all__ = ("PURGED_AT_ONCE", "Purged", "purge")
+
+PURGED_AT_ONCE = 100
+"""Instances that one transaction removes: while it lasts, no flush can begin on SQLite."""
+
+
+class Purged(NamedTuple):
+    """How much was removed: instances, facts and requests."""
+
+    instances: int = 0
+    facts: int = 0
+    requests: int = 0
+
+
+def purge(
+    database: Database,
+    *,
+    ended_before: datetime,
+    sagas: Collection[str] | None = None,
+    at_once: int = PURGED_AT_ONCE,
+) -> Purged:
+    """Remove every instance that ended before a point in time, with its facts and requests.
+
+    The children of an open saga stay, and theirs: a compensation of it may need what they recorded.
+
+    Args:
+        database: Where.
+        ended_before: An aware `datetime`.
+        sagas: Names of the saga classes whose instances may go; None means all.
+        at_once: Instances per transaction.
+
+    Raises:
+        JournalError: if the journal cannot be written; what was removed until then stays removed.
+    """
+    total, after = Purged(), 0
+    while True:
+        with database.transaction(Write.PURGE) as connection:
+            due = _due(ended_before, sagas).where(instances.c.number > after).limit(at_once)
+            numbers = list(connection.scalars(due).all())
+            removed = _remove(connection, numbers) if numbers else Purged()
+        total = Purged(*(sum(pair) for pair in zip(total, removed, strict=True)))
+        if len(numbers) < at_once:
+            return total
+        after = numbers[-1]
+
+
+def _due(ended_before: datetime, sagas: Collection[str] | None) -> Select[int]:
+    query = (
+        select(instances.c.number)
+        .where(instances.c.ended_at < micros(ended_before), instances.c.id.not_in(_kept()))
+        .order_by(instances.c.number)
+    )
+    return query if sagas is None else query.where(instances.c.saga.in_(sagas))
+
+
+def _kept() -> Select[str]:
+    """Select the open instances and all that is nested in them."""
+    kept: CTE = select(instances.c.id).where(instances.c.ended_at.is_(None)).cte("kept", recursive=True)
+    kept = kept.union(select(instances.c.id).join(kept, instances.c.parent == kept.c.id))
+    return select(kept.c.id)
+
+
+def _remove(connection: Connection, numbers: list[int]) -> Purged:
+    removed = {
+        table.name: connection.execute(delete(table).where(table.c.number.in_(numbers))).rowcount
+        for table in (instances, facts, requests)
+    }
+    return Purged(*removed.values())

@@ -1,0 +1,237 @@
+"""All instances that this process drives: starting, resuming, performing, and leaving them."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from typing import TYPE_CHECKING, TypeVar
+
+from saga.errors import EngineClosedError, JournalWriteError, OwnershipLostError
+from saga.kernel import KERNEL_VERSION, Decider, SagaStarted, SagaState, resume
+
+from ._append import DuplicateInstanceError, NewInstance
+from ._drive import Drive
+from ._journals import EmbeddedJournals, facts_of
+from ._nested import perform_child
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime, timedelta
+
+    from saga.kernel import Call, Definition, Failure, Outcome
+
+    from ._append import Batch
+    from ._clock import Clock
+    from ._ownership import Claim
+    from ._performer import Performer
+    from ._store import Store, StoredFact
+    from ._writer import Done, Writer
+
+__all__ = ("Stage", "hash_of")
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_STILL = 0.01  # seconds between two looks whether activities have ended, while leaving
+
+
+def hash_of(payload: str) -> str:
+    """Return a short hash of a request, to tell whether another start means the same instance (S14)."""
+    return hashlib.blake2b(payload.encode(), digest_size=12).hexdigest()
+
+
+class Stage:
+    """Drives instances on one journal.
+
+    Attributes:
+        drives: The instances that this process drives, by id.
+        journals: Reads them, waits for them, and sends requests to those who drive them.
+        leaving: Whether the engine is closing.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        writer: Writer,
+        performer: Performer,
+        clock: Clock,
+        *,
+        definitions: Mapping[str, Definition],
+        owner: str,
+        payload_limit: int,
+    ) -> None:
+        self.drives: dict[str, Drive] = {}
+        self.store = store
+        self.definitions = definitions
+        self._writer = writer
+        self._performer = performer
+        self._clock = clock
+        self._owner = owner
+        self._payload_limit = payload_limit
+        self._loop = asyncio.get_running_loop()
+        self.leaving = False
+        self.journals = EmbeddedJournals(self)
+
+    # -- Host of the drives --------------------------------------------------------------
+
+    def now(self) -> datetime:
+        """Return the engine's time."""
+        return self._clock.now()
+
+    def submit(self, batch: Batch, done: Done) -> None:
+        """Queue a batch for the writer."""
+        self._writer.submit(batch, done)
+
+    def tick(self, drive: Drive, due: datetime) -> asyncio.TimerHandle:
+        """Let the conductor of a drive look at its timers at `due`."""
+        delay = max(0.0, (due - self._clock.now()).total_seconds())
+        return self._loop.call_later(delay, lambda: drive.conductor.tick())
+
+    async def perform(self, drive: Drive, call: Call, failed: Callable[[Failure, bool], None]) -> Outcome:
+        """Perform an activity, or drive a nested saga to its end."""
+        if self.leaving:
+            await self._loop.create_future()  # until the drive is cancelled: the next owner performs it
+        if call.step.nested is not None and call.activity.activity is None:
+            return await perform_child(self, self.journals, call, call.step.nested)
+        return await self._performer.perform(call, failed)
+
+    # -- starting and resuming -----------------------------------------------------------
+
+    def launch(
+        self, definition: Definition, id: str, payload: str, *, parent: str | None = None, handed_over: bool = False  # noqa: A002 - `id` is the design's word
+    ) -> Drive:
+        """Start an instance; the caller looks at the drive's `error` after its first flush.
+
+        Raises:
+            EngineClosedError: if the engine takes no new work.
+            JournalWriteError: if a flush failed before.
+        """
+        self.check_open()
+        at = self._clock.now()
+        decider = Decider(definition, payload_limit=self._payload_limit)
+        started = SagaStarted(
+            at=at,
+            saga=definition.saga,
+            id=id,
+            fingerprint=definition.fingerprint,
+            deadline=at + definition.deadline if definition.deadline else None,
+            parent=parent,
+            handed_over=handed_over or None,
+            payload=payload,
+        )
+        new = NewInstance(
+            saga=definition.saga,
+            state=SagaState.RUNNING.value,
+            started_at=at,
+            owner=self._owner,
+            parent=parent,
+            request_hash=hash_of(payload),
+            fingerprint=definition.fingerprint,
+            kernel=KERNEL_VERSION,
+        )
+        drive = Drive(self, id, epoch=1, seq=1, decider=decider, new=new)
+        # In a callback: the deterministic loop may not be pumped from inside a task.
+        self._loop.call_soon(drive.conductor.start, started)
+        self._go(drive)
+        return drive
+
+    async def ensure(self, definition: Definition, id: str, payload: str, *, parent: str, handed_over: bool) -> None:  # noqa: A002 - as above
+        """Start a child unless it exists already, as after a crash of its parent."""
+        if id in self.drives or await asyncio.to_thread(self.store.get, id) is not None:
+            return
+        drive = self.launch(definition, id, payload, parent=parent, handed_over=handed_over)
+        await drive.change()
+        if drive.error is not None and not isinstance(drive.error, DuplicateInstanceError):
+            raise drive.error
+
+    async def resume(self, claim: Claim, rows: list[StoredFact], *, crashed: bool) -> None:
+        """Go on with an instance that was claimed."""
+        definition = self.definitions[claim.saga]
+        try:
+            facts = facts_of(rows)
+            decider = await self.in_callback(lambda: resume(definition, facts, payload_limit=self._payload_limit))
+        except Exception:
+            logger.exception("an instance cannot be resumed", extra={"saga": claim.saga, "id": claim.id})
+            return
+        drive = Drive(self, claim.id, epoch=claim.epoch, seq=len(rows) + 1, decider=decider)
+        await self.in_callback(lambda: drive.conductor.resumed(claim.epoch, crashed=crashed))
+        self._go(drive)
+
+    def _go(self, drive: Drive) -> None:
+        self.drives[drive.id] = drive
+        drive.task = self._loop.create_task(self._drive(drive))
+
+    async def in_callback(self, function: Callable[[], T]) -> T:
+        """Run `function` in a callback of the loop and return what it returns."""
+        future: asyncio.Future[T] = self._loop.create_future()
+
+        def call() -> None:
+            try:
+                future.set_result(function())
+            except BaseException as error:  # noqa: BLE001 - belongs to whoever awaits
+                future.set_exception(error)
+
+        self._loop.call_soon(call)
+        return await future
+
+    # -- driving -------------------------------------------------------------------------
+
+    async def _drive(self, drive: Drive) -> None:
+        try:
+            await drive.conductor.conduct()
+            while not drive.instance.ended:
+                rows = await asyncio.to_thread(self.store.load, drive.id)
+                await self.in_callback(lambda: drive.replayed(self._replayed(drive, rows)))  # noqa: B023 - awaited here
+                await drive.conductor.conduct()
+        except asyncio.CancelledError:
+            if not self.leaving:
+                raise
+        except Exception as error:  # noqa: BLE001 - one instance must not end the others
+            self._failed(drive, error)
+        finally:
+            if self.drives.get(drive.id) is drive:
+                del self.drives[drive.id]
+            drive.end()
+
+    def _replayed(self, drive: Drive, rows: list[StoredFact]) -> Decider:
+        return resume(drive.conductor.decider.definition, facts_of(rows), payload_limit=self._payload_limit)
+
+    def _failed(self, drive: Drive, error: Exception) -> None:
+        drive.error = error
+        fields = {"saga": drive.conductor.decider.definition.saga, "id": drive.id}
+        if isinstance(error, DuplicateInstanceError):
+            return
+        if isinstance(error, OwnershipLostError):
+            logger.warning("another process took an instance over", extra=fields)
+        elif self._writer.failure is None:
+            logger.error("an instance is no longer driven by this engine", extra=fields, exc_info=error)
+
+    def check_open(self) -> None:
+        """Raise unless the engine takes new work.
+
+        Raises:
+            EngineClosedError: if it is closed or closing.
+            JournalWriteError: if a flush failed before.
+        """
+        if self.leaving:
+            msg = "the engine is closed; enter it again with `async with`"
+            raise EngineClosedError(msg)
+        failure = self._writer.failure
+        if failure is not None:
+            raise JournalWriteError(str(failure)) from failure.__cause__
+
+    # -- leaving -------------------------------------------------------------------------
+
+    async def leave(self, grace: timedelta) -> None:
+        """Let running activities end for a while, then let go of every instance; nothing is recorded for it."""
+        self.leaving = True
+        until = self._loop.time() + grace.total_seconds()
+        while self._performer.active and self._loop.time() < until and self._writer.failure is None:
+            await asyncio.sleep(_STILL)
+        self._performer.closing = True
+        tasks = [drive.task for drive in self.drives.values() if drive.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
