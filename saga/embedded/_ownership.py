@@ -29,12 +29,14 @@ class Claim(NamedTuple):
         id: Its id.
         saga: Name of its saga class.
         epoch: One more than that of the owner before.
+        crashed: Whether the owner before ended without letting go.
     """
 
     number: int
     id: str
     saga: str
     epoch: int
+    crashed: bool = False
 
 
 class Ownership:
@@ -89,8 +91,11 @@ class Ownership:
             if not self._without_owner(connection):
                 return []
         with self._database.transaction(Write.CLAIM) as connection:
-            without = self._without_owner(connection)
-            claimed = self._take(connection, without, sagas, limit) if without else []
+            claimed: list[Claim] = []
+            for owner, crashed in self._without_owner(connection).items():
+                left = None if limit is None else limit - len(claimed)
+                if left is None or left > 0:
+                    claimed += self._take(connection, owner, sagas, left, crashed=crashed)
             self._bury(connection)
             return sorted(claimed)
 
@@ -110,12 +115,12 @@ class Ownership:
         lease = self.lease // timedelta(microseconds=1)
         return {"owner": self.owner, "beat_at": self._database.now, "lease": lease, **process}
 
-    def _without_owner(self, connection: Connection) -> list[str]:
-        """Return the owners of open instances that are dead or unknown."""
+    def _without_owner(self, connection: Connection) -> dict[str, bool]:
+        """Return the owners of open instances that are dead or unknown, and whether they crashed."""
         # In this order: an owner registers before it owns, so whoever is seen here and lives is seen there.
-        seen = list(_owners_of_open(connection))
-        living = {row.owner for row in self._registered(connection) if not self._is_dead(row)}
-        return [owner for owner in seen if owner not in living and owner != self.owner]
+        seen = [owner for owner in _owners_of_open(connection) if owner != self.owner]
+        dead = {row.owner: self._is_dead(row) for row in self._registered(connection)}
+        return {owner: owner in dead for owner in seen if dead.get(owner, True)}
 
     def _registered(self, connection: Connection) -> list[Row[tuple[object, ...]]]:
         overdue = (owners.c.beat_at + owners.c.lease < self._database.now).label("overdue")
@@ -125,11 +130,11 @@ class Ownership:
         return bool(row.overdue) or self._process.sees_gone(Process(row.host, row.pid, row.began))
 
     def _take(
-        self, connection: Connection, without: list[str], sagas: Collection[str], limit: int | None
+        self, connection: Connection, owner: str, sagas: Collection[str], limit: int | None, *, crashed: bool
     ) -> list[Claim]:
         due = (
             select(instances.c.number)
-            .where(_OPEN, instances.c.owner.in_(without), instances.c.saga.in_(sagas))
+            .where(_OPEN, instances.c.owner == owner, instances.c.saga.in_(sagas))
             .order_by(instances.c.number)
             .limit(limit)
             # Skipped is what another process claims, or what a former owner is about to write to.
@@ -142,7 +147,7 @@ class Ownership:
             .values(owner=self.owner, epoch=instances.c.epoch + 1)
             .returning(instances.c.number, instances.c.id, instances.c.saga, instances.c.epoch)
         )
-        return [Claim(*row) for row in connection.execute(claim)]
+        return [Claim(*row, crashed) for row in connection.execute(claim)]
 
     def _bury(self, connection: Connection) -> None:
         """Delete the rows of dead owners, unless they gave a sign of life meanwhile."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from typing import NamedTuple
 
@@ -15,6 +15,9 @@ __all__ = ("PURGED_AT_ONCE", "Purged", "purge")
 
 PURGED_AT_ONCE = 100
 """Instances that one transaction removes: while it lasts, no flush can begin on SQLite."""
+
+
+_READ_AT_ONCE = 10_000
 
 
 class Purged(NamedTuple):
@@ -45,19 +48,31 @@ def purge(
     Raises:
         JournalError: if the journal cannot be written; what was removed until then stays removed.
     """
-    total, after = Purged(), 0
-    while True:
+    total = Purged()
+    for numbers in _due(database, ended_before, sagas, at_once):
         with database.transaction(Write.PURGE) as connection:
-            due = _due(ended_before, sagas).where(instances.c.number > after).limit(at_once)
-            numbers = list(connection.scalars(due).all())
-            removed = _remove(connection, numbers) if numbers else Purged()
+            removed = _remove(connection, numbers)
         total = Purged(*(sum(pair) for pair in zip(total, removed, strict=True)))
-        if len(numbers) < at_once:
-            return total
+    return total
+
+
+def _due(
+    database: Database, ended_before: datetime, sagas: Collection[str] | None, at_once: int
+) -> Iterator[list[int]]:
+    """Yield the numbers of instances that may go, so many at once."""
+    # Read apart from the transaction that removes them: what may go now may go for ever.
+    query, after = _ended(ended_before, sagas).limit(_READ_AT_ONCE), 0
+    while True:
+        with database.read() as connection:
+            numbers = list(connection.scalars(query.where(instances.c.number > after)).all())
+        for start in range(0, len(numbers), at_once):
+            yield numbers[start : start + at_once]
+        if len(numbers) < _READ_AT_ONCE:
+            return
         after = numbers[-1]
 
 
-def _due(ended_before: datetime, sagas: Collection[str] | None) -> Select[int]:
+def _ended(ended_before: datetime, sagas: Collection[str] | None) -> Select[int]:
     query = (
         select(instances.c.number)
         .where(instances.c.ended_at < micros(ended_before), instances.c.id.not_in(_kept()))

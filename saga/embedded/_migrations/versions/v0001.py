@@ -73,7 +73,7 @@ def _create_requests() -> None:
         sa.Column("answer", sa.Text()),
         sqlite_autoincrement=True,
     )
-    _create_partial_index("saga_requests_open", "saga_requests", ["number"], "answered_at IS NULL")
+    _create_partial_index("saga_requests_open", "saga_requests", ["answered_at"], "answered_at IS NULL")
 
 
 def _create_partial_index(name: str, table: str, columns: list[str], condition: str) -> None:
