@@ -103,6 +103,7 @@ def fill_completed(path: str, model: str, count: int) -> None:
             (model,),
         )
         connection.commit()
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # or the next reader would pay for it
 
 
 def _engine(spec: Spec) -> EmbeddedEngine:

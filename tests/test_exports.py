@@ -12,7 +12,38 @@ import saga
 PACKAGE = Path(saga.__file__).parent
 
 # Every change of this list belongs into CHANGELOG.md.
-FRONT_DOOR: list[str] = []
+FRONT_DOOR = [
+    "AskAgain",
+    "Compensatable",
+    "Decision",
+    "DecisionTimedOut",
+    "DidNotHappen",
+    "Effect",
+    "EmbeddedEngine",
+    "Engine",
+    "Finding",
+    "Happened",
+    "Nested",
+    "Pivot",
+    "ReadOnly",
+    "Retriable",
+    "Retry",
+    "Saga",
+    "SagaAborted",
+    "SagaCompensatedError",
+    "SagaDefinitionError",
+    "SagaError",
+    "SagaHandle",
+    "SagaState",
+    "SagaStuckError",
+    "SagaView",
+    "StepInDoubt",
+    "StepRejected",
+    "Verdict",
+    "__version__",
+    "current_step",
+    "participant",
+]
 
 MOST_NAMES = 30
 

@@ -44,7 +44,7 @@ class Drive:
     """
 
     def __init__(
-        self, host: Host, id: str, *, epoch: int, seq: int, decider: Decider, new: NewInstance | None = None  # noqa: A002 - `id` is the design's word
+        self, host: Host, id: str, *, epoch: int, seq: int, decider: Decider, new: NewInstance | None = None
     ) -> None:
         self.id = id
         self.epoch = epoch

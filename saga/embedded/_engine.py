@@ -140,7 +140,7 @@ class EmbeddedEngine:
     # -- instances -----------------------------------------------------------------------
 
     async def start(
-        self, saga: type[Runs[RunRequest, RunResult]], request: RunRequest, *, id: str  # noqa: A002 - `id` is the design's word
+        self, saga: type[Runs[RunRequest, RunResult]], request: RunRequest, *, id: str
     ) -> SagaHandle[RunResult]:
         """Start an instance and return its handle, once its start is durable.
 
@@ -171,7 +171,7 @@ class EmbeddedEngine:
         return SagaHandle(opened.stage.journals, definition, id)
 
     async def run(
-        self, saga: type[Runs[RunRequest, RunResult]], request: RunRequest, *, id: str  # noqa: A002 - as above
+        self, saga: type[Runs[RunRequest, RunResult]], request: RunRequest, *, id: str
     ) -> RunResult:
         """Start an instance and wait for its result; an id that exists returns that instance's result.
 
@@ -193,7 +193,7 @@ class EmbeddedEngine:
             await self._check_same(opened, definition, id, payload)
         return handle.result_of(drive.instance) if drive.at_rest else await handle.result()
 
-    async def get(self, saga: type[Runs[RunRequest, RunResult]], id: str) -> SagaHandle[RunResult]:  # noqa: A002 - as above
+    async def get(self, saga: type[Runs[RunRequest, RunResult]], id: str) -> SagaHandle[RunResult]:
         """Return the handle of an instance.
 
         Raises:
@@ -262,7 +262,7 @@ class EmbeddedEngine:
             raise EngineClosedError(msg)
         return self._open
 
-    def _prepared(self, saga: type, request: object, id: str) -> tuple[OpenJournal, Definition, str]:  # noqa: A002 - as above
+    def _prepared(self, saga: type, request: object, id: str) -> tuple[OpenJournal, Definition, str]:
         """Check everything about a start before anything is written."""
         opened = self._opened()
         opened.stage.check_open()
@@ -285,7 +285,7 @@ class EmbeddedEngine:
             raise PayloadTooLargeError(msg)
         return opened, definition, payload
 
-    async def _check_same(self, opened: OpenJournal, definition: Definition, id: str, payload: str) -> None:  # noqa: A002 - as above
+    async def _check_same(self, opened: OpenJournal, definition: Definition, id: str, payload: str) -> None:
         """Raise unless the instance that has this id was started with the same saga and request (S14)."""
         drive = opened.stage.drives.get(id)
         if drive is not None and drive.instance.state is not None:

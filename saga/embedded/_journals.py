@@ -50,11 +50,11 @@ class EmbeddedJournals:
 
     # -- reading -------------------------------------------------------------------------
 
-    async def journal(self, id: str) -> list[Fact]:  # noqa: A002 - `id` is the design's word
+    async def journal(self, id: str) -> list[Fact]:
         """Return the durable facts of an instance, in order."""
         return facts_of(await asyncio.to_thread(self._load, id))
 
-    async def follow(self, id: str) -> AsyncIterator[Fact]:  # noqa: A002 - as above
+    async def follow(self, id: str) -> AsyncIterator[Fact]:
         """Yield every fact, from the first to the instance's end, as they become durable."""
         seen, instance = 0, Instance()
         while not instance.ended:
@@ -69,7 +69,7 @@ class EmbeddedJournals:
                 self._stage.check_open()
                 await (asyncio.sleep(_LOOK_AGAIN) if change is None else change)
 
-    def _load(self, id: str) -> list[StoredFact]:  # noqa: A002 - as above
+    def _load(self, id: str) -> list[StoredFact]:
         rows = self._stage.store.load(id)
         if not rows:
             msg = f"the journal at {self._stage.store.place} holds no instance {id!r}"
@@ -78,7 +78,7 @@ class EmbeddedJournals:
 
     # -- waiting -------------------------------------------------------------------------
 
-    async def ended(self, id: str, *, or_stuck: bool) -> Instance:  # noqa: A002 - `id` is the design's word
+    async def ended(self, id: str, *, or_stuck: bool) -> Instance:
         """Return an instance once it has ended, durably, whoever drives it.
 
         Args:
@@ -99,7 +99,7 @@ class EmbeddedJournals:
         self._stage.check_open()
         return None
 
-    async def _watched(self, id: str) -> Instance | None:  # noqa: A002 - as above
+    async def _watched(self, id: str) -> Instance | None:
         """Look at an instance that another process drives, or nobody."""
         self._stage.check_open()
         instance = await asyncio.to_thread(self.read, id)
@@ -108,7 +108,7 @@ class EmbeddedJournals:
         await asyncio.sleep(_LOOK_AGAIN)
         return None
 
-    def read(self, id: str) -> Instance:  # noqa: A002 - as above
+    def read(self, id: str) -> Instance:
         """Return an instance as the journal holds it. Blocks.
 
         Raises:
@@ -116,13 +116,13 @@ class EmbeddedJournals:
         """
         return Instance().fold_all(facts_of(self._load(id)))
 
-    async def at_rest(self, id: str) -> Instance:  # noqa: A002 - as above
+    async def at_rest(self, id: str) -> Instance:
         """Return an instance once it has ended or is STUCK, durably."""
         return await self.ended(id, or_stuck=True)
 
     # -- requests ------------------------------------------------------------------------
 
-    async def send(self, id: str, request: Request) -> None:  # noqa: A002 - as above
+    async def send(self, id: str, request: Request) -> None:
         """Bring a request to whoever drives the instance; return once its fact is durable.
 
         Raises:
@@ -133,7 +133,7 @@ class EmbeddedJournals:
         if not await self.hand_over(id, request):
             await self._post(id, request)
 
-    async def hand_over(self, id: str, request: Request) -> bool:  # noqa: A002 - as above
+    async def hand_over(self, id: str, request: Request) -> bool:
         """Bring a request to the drive of this process; False if there is none, or it ended meanwhile."""
         drive = self._stage.drives.get(id)
         if drive is None:
@@ -143,7 +143,7 @@ class EmbeddedJournals:
         self._stage.check_open()
         return not accepted.cancelled()
 
-    async def _post(self, id: str, request: Request) -> None:  # noqa: A002 - as above
+    async def _post(self, id: str, request: Request) -> None:
         """Leave a request for another process and wait for its answer."""
         requests = self._stage.store.requests
         number = await asyncio.to_thread(requests.put, id, request.model_dump_json())
@@ -155,7 +155,7 @@ class EmbeddedJournals:
             await asyncio.sleep(_LOOK_AGAIN)
 
 
-def _read(id: str, request: Request, reply: Reply) -> None:  # noqa: A002 - as above
+def _read(id: str, request: Request, reply: Reply) -> None:
     if reply.answer is None:
         msg = f"{id} has ended: {request.request} is refused, nothing can change any more"
         raise ActRefusedError(msg)

@@ -7,7 +7,17 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from saga.errors import ActRefusedError
-from saga.kernel import CallState, Cancel, Failure, Outcome, SagaState, child_id, ending_of, entries_of, view_of
+from saga.kernel import (
+    CallState,
+    Cancel,
+    Failure,
+    Outcome,
+    SagaState,
+    child_id,
+    ending_of,
+    entries_of,
+    view_of,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime

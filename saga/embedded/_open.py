@@ -74,7 +74,7 @@ class OpenJournal:
         except BaseException:
             await opened.leave(lease * 0)
             raise
-        opened._background = asyncio.get_running_loop().create_task(tending.tend())  # noqa: SLF001 - its own
+        opened._background = asyncio.get_running_loop().create_task(tending.tend())
         return opened
 
     async def leave(self, grace: timedelta) -> None:

@@ -68,10 +68,12 @@ class Ownership:
             JournalError: if the journal cannot be written.
         """
         with self._database.transaction(Write.HEARTBEAT) as connection:
-            mine = update(owners).where(owners.c.owner == self.owner)
-            if connection.execute(mine.values(beat_at=self._database.now)).rowcount:
+            now = self._database.now
+            beat = update(owners).where(owners.c.owner == self.owner).values(beat_at=now)
+            if connection.execute(beat.where(owners.c.beat_at + owners.c.lease >= now)).rowcount:
                 return True
-            connection.execute(insert(owners).values(self._row()))
+            if not connection.execute(beat).rowcount:
+                connection.execute(insert(owners).values(self._row()))
             return False
 
     def claim(self, sagas: Collection[str], *, limit: int | None = None) -> list[Claim]:
@@ -147,13 +149,18 @@ class Ownership:
             .values(owner=self.owner, epoch=instances.c.epoch + 1)
             .returning(instances.c.number, instances.c.id, instances.c.saga, instances.c.epoch)
         )
-        return [Claim(*row, crashed) for row in connection.execute(claim)]
+        rows = connection.execute(claim).all()
+        return [Claim(row.number, row.id, row.saga, row.epoch, crashed) for row in rows]
 
     def _bury(self, connection: Connection) -> None:
-        """Delete the rows of dead owners, unless they gave a sign of life meanwhile."""
+        """Delete the rows of dead owners that own nothing more, unless they gave a sign of life meanwhile.
+
+        As long as something is left to claim, the row tells that its owner did not let go by itself.
+        """
         for row in self._registered(connection):
             if row.owner != self.owner and self._is_dead(row):
-                dead = (owners.c.owner == row.owner, owners.c.beat_at == row.beat_at)
+                left = select(instances.c.number).where(_OPEN, instances.c.owner == row.owner).exists()
+                dead = (owners.c.owner == row.owner, owners.c.beat_at == row.beat_at, ~left)
                 connection.execute(delete(owners).where(*dead))
 
 

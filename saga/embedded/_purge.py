@@ -16,7 +16,6 @@ __all__ = ("PURGED_AT_ONCE", "Purged", "purge")
 PURGED_AT_ONCE = 100
 """Instances that one transaction removes: while it lasts, no flush can begin on SQLite."""
 
-
 _READ_AT_ONCE = 10_000
 
 
@@ -26,6 +25,10 @@ class Purged(NamedTuple):
     instances: int = 0
     facts: int = 0
     requests: int = 0
+
+    def plus(self, other: Purged) -> Purged:
+        """Return the sum of both."""
+        return Purged(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
 
 
 def purge(
@@ -37,7 +40,8 @@ def purge(
 ) -> Purged:
     """Remove every instance that ended before a point in time, with its facts and requests.
 
-    The children of an open saga stay, and theirs: a compensation of it may need what they recorded.
+    What is nested in an instance goes with it, whatever its class. What is nested in an open one stays,
+    at any depth: a compensation may need what it recorded.
 
     Args:
         database: Where.
@@ -52,7 +56,7 @@ def purge(
     for numbers in _due(database, ended_before, sagas, at_once):
         with database.transaction(Write.PURGE) as connection:
             removed = _remove(connection, numbers)
-        total = Purged(*(sum(pair) for pair in zip(total, removed, strict=True)))
+        total = total.plus(removed)
     return total
 
 
@@ -89,8 +93,22 @@ def _kept() -> Select[str]:
 
 
 def _remove(connection: Connection, numbers: list[int]) -> Purged:
-    removed = {
-        table.name: connection.execute(delete(table).where(table.c.number.in_(numbers))).rowcount
-        for table in (instances, facts, requests)
-    }
-    return Purged(*removed.values())
+    total = Purged()
+    family = _with_children(connection, numbers)
+    for start in range(0, len(family), PURGED_AT_ONCE):
+        some = family[start : start + PURGED_AT_ONCE]
+        removed = (
+            connection.execute(delete(table).where(table.c.number.in_(some))).rowcount
+            for table in (instances, facts, requests)
+        )
+        total = total.plus(Purged(*removed))
+    return total
+
+
+def _with_children(connection: Connection, numbers: list[int]) -> list[int]:
+    """Add all that is nested in these instances: left behind, it would be taken for a later namesake's."""
+    of_these = select(instances.c.number, instances.c.id).where(instances.c.number.in_(numbers))
+    family: CTE = of_these.cte("family", recursive=True)
+    nested = select(instances.c.number, instances.c.id).join(family, instances.c.parent == family.c.id)
+    family = family.union(nested.where(instances.c.ended_at.is_not(None)))
+    return list(connection.scalars(select(family.c.number)).all())

@@ -100,7 +100,7 @@ class Stage:
     # -- starting and resuming -----------------------------------------------------------
 
     def launch(
-        self, definition: Definition, id: str, payload: str, *, parent: str | None = None, handed_over: bool = False  # noqa: A002 - `id` is the design's word
+        self, definition: Definition, id: str, payload: str, *, parent: str | None = None, handed_over: bool = False
     ) -> Drive:
         """Start an instance; the caller looks at the drive's `error` after its first flush.
 
@@ -137,7 +137,7 @@ class Stage:
         self._go(drive)
         return drive
 
-    async def ensure(self, definition: Definition, id: str, payload: str, *, parent: str, handed_over: bool) -> None:  # noqa: A002 - as above
+    async def ensure(self, definition: Definition, id: str, payload: str, *, parent: str, handed_over: bool) -> None:
         """Start a child unless it exists already, as after a crash of its parent."""
         if id in self.drives or await asyncio.to_thread(self.store.get, id) is not None:
             return

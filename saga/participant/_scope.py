@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+import sys
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 from weakref import ReferenceType, ref
 
 from sqlalchemy.engine import Connection
@@ -13,13 +14,21 @@ from saga.participant._errors import BarrierError
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import NestedTransaction, Transaction
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
     from sqlalchemy.orm import SessionTransaction
 
     from saga.participant._keys import Place
 
-__all__ = ("Scope", "connection_of")
+__all__ = ("Scope", "connection_of", "is_asynchronous")
 
 _USES: Final = "saga_barrier_uses"
+
+
+def is_asynchronous(transaction: object) -> TypeGuard[AsyncConnection | AsyncSession]:
+    """Tell whether a transaction is awaited."""
+    # Importing that needs greenlet. Whoever has such a transaction has imported it.
+    module: Any = sys.modules.get("sqlalchemy.ext.asyncio")
+    return module is not None and isinstance(transaction, (module.AsyncConnection, module.AsyncSession))
 
 
 def connection_of(transaction: object) -> Connection:

@@ -87,9 +87,7 @@ _INSERT: Final[dict[str, Insert]] = {
     "sqlite": sqlite.insert(_table).on_conflict_do_nothing(),
 }
 _FIND: Final = (
-    select(_table.c.state, _table.c.input_sha256, _table.c.output, _table.c.rejection)
-    .where(_PLACE)
-    .with_for_update()
+    select(_table.c.state, _table.c.input_sha256, _table.c.output, _table.c.rejection).where(_PLACE).with_for_update()
 )
 _MOVE: Final = update(_table).where(_PLACE, _table.c.state == bindparam("from_state"))
 _DELETE: Final = delete(_table).where(_PLACE, _table.c.state == bindparam("from_state"))
@@ -179,9 +177,7 @@ def _insert(connection: Connection) -> Insert:
 
 def _changed(connection: Connection, statement: Executable, **values: Any) -> bool:  # values of columns
     with _table_expected():
-        result: CursorResult[Any] = connection.execute(
-            statement, values, execution_options={"preserve_rowcount": True}
-        )
+        result: CursorResult[Any] = connection.execute(statement, values, execution_options={"preserve_rowcount": True})
     return result.rowcount == 1
 
 

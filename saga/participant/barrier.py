@@ -27,21 +27,21 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from sqlalchemy.engine import Connection
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
-from sqlalchemy.orm import Session
-
 from saga.kernel._values import Role
 from saga.participant import _table as table
 from saga.participant._body import check_kind, codec_of_body, codec_of_type
 from saga.participant._errors import BarrierError
 from saga.participant._guard import Guard, ask
 from saga.participant._keys import use_of
-from saga.participant._scope import connection_of
+from saga.participant._scope import connection_of, is_asynchronous
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable
     from datetime import timedelta
+
+    from sqlalchemy.engine import Connection
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+    from sqlalchemy.orm import Session
 
     from saga.kernel._values import Verdict
 
@@ -49,8 +49,8 @@ __all__ = ("once", "probe", "purge")
 
 Input = TypeVar("Input")
 Output = TypeVar("Output")
-Transaction = TypeVar("Transaction", bound=Connection | Session)
-AsyncTransaction = TypeVar("AsyncTransaction", bound=AsyncConnection | AsyncSession)
+Transaction = TypeVar("Transaction", bound="Connection | Session")
+AsyncTransaction = TypeVar("AsyncTransaction", bound="AsyncConnection | AsyncSession")
 
 
 @overload
@@ -135,7 +135,7 @@ def once(
     if use.role is Role.PROBE:
         raise BarrierError(f"{use} is a probe: it asks with barrier.probe, and runs no body")
     guard = Guard(use, codec_of_body(body, use), tuple(rejects), input)
-    if isinstance(transaction, AsyncConnection | AsyncSession):
+    if is_asynchronous(transaction):
         check_kind(body, use, asynchronous=True)
         return _once_async(transaction, body, guard)
     check_kind(body, use, asynchronous=False)
@@ -215,7 +215,7 @@ def probe(
     if use.role is not Role.PROBE and not by_hand:
         raise BarrierError(f"{use} is no probe: barrier.probe would suspend its own step. Use barrier.once.")
     codec = codec_of_type(output)
-    if isinstance(transaction, AsyncConnection | AsyncSession):
+    if is_asynchronous(transaction):
         return transaction.run_sync(ask, use, codec)
     return ask(transaction, use, codec)
 
@@ -253,6 +253,6 @@ def purge(
         msg = f"purge needs an age and a limit above zero, not older_than={older_than} and limit={limit}"
         raise ValueError(msg)
     before = datetime.now(UTC) - older_than
-    if isinstance(transaction, AsyncConnection | AsyncSession):
+    if is_asynchronous(transaction):
         return transaction.run_sync(lambda inner: table.purge(connection_of(inner), before, limit))
     return table.purge(connection_of(transaction), before, limit)

@@ -131,9 +131,7 @@ class SyncBank:
     def debit_now(self, debit: Debit, *, key: str | None = None, part: str = "") -> Posting:
         """Do as `Bank` says."""
         with self.begin() as transaction:
-            return barrier.once(
-                transaction, self._debit, debit, rejects=[InsufficientFunds], key=key, part=part
-            )
+            return barrier.once(transaction, self._debit, debit, rejects=[InsufficientFunds], key=key, part=part)
 
     def _debit(self, transaction: Connection | Session, debit: Debit) -> Posting:
         posting = change(transaction, debit.account, -debit.amount)
@@ -193,9 +191,7 @@ class AsyncBank:
     async def debit(self, debit: Debit, *, key: str | None = None, part: str = "") -> Posting:
         """Do as `Bank` says."""
         async with self.begin() as transaction:
-            return await barrier.once(
-                transaction, self._debit, debit, rejects=[InsufficientFunds], key=key, part=part
-            )
+            return await barrier.once(transaction, self._debit, debit, rejects=[InsufficientFunds], key=key, part=part)
 
     async def _debit(self, transaction: AsyncConnection | AsyncSession, debit: Debit) -> Posting:
         posting = await transaction.run_sync(change, debit.account, -debit.amount)
@@ -207,9 +203,7 @@ class AsyncBank:
         async with self.begin() as transaction:
             await barrier.once(transaction, self._refund, effect, key=key, part=part)
 
-    async def _refund(
-        self, transaction: AsyncConnection | AsyncSession, effect: Effect[Debit, Posting]
-    ) -> None:
+    async def _refund(self, transaction: AsyncConnection | AsyncSession, effect: Effect[Debit, Posting]) -> None:
         self.script.effects.append(effect)
         await transaction.run_sync(change, effect.input.account, effect.input.amount)
         self.script.ran("refund")
@@ -287,9 +281,7 @@ def step(
     """Let the block be an activity of a running step."""
     action_key = f"{id}/{call}"
     key = action_key if role is Role.ACTION else f"{action_key}/{role.value}"
-    context = StepContext(
-        saga="MoneyTransfer", id=id, call=call, kind=kind, role=role, action_key=action_key, key=key
-    )
+    context = StepContext(saga="MoneyTransfer", id=id, call=call, kind=kind, role=role, action_key=action_key, key=key)
     token = running_step.set(context)
     try:
         yield context

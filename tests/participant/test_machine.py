@@ -95,21 +95,19 @@ class Deliveries(RuleBasedStateMachine):
         bank = SyncBank(self.begin, self.script)
         try:
             with step(role, id=id):
-                return self.one(bank, id, role)
+                return self.one(bank, role)
         except Crash:
             return "crash"
         except SuspendedError as error:
-            assert is_recorded(error)
-            return "suspended"
+            return "suspended" if is_recorded(error) else "suspended, and nobody knows"
         except StepRejected as error:
-            assert is_recorded(error)
-            return "rejected"
+            return "rejected" if is_recorded(error) else "rejected, and nobody knows"
         except KeyReusedError:
             return "reused"
         except ZeroDivisionError:
             return "failed"
 
-    def one(self, bank: SyncBank, id: str, role: Role) -> str:
+    def one(self, bank: SyncBank, role: Role) -> str:
         """Deliver."""
         if role is Role.ACTION:
             posting = bank.debit_now(Debit(amount=self.amount))
@@ -184,4 +182,4 @@ class Deliveries(RuleBasedStateMachine):
 
 
 TestDeliveries = Deliveries.TestCase
-TestDeliveries.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestDeliveries.settings = settings(max_examples=100, stateful_step_count=25, deadline=None)

@@ -108,10 +108,13 @@ async def asynchronous(connection: AsyncConnection, debit: Debit) -> None:
     await connection.run_sync(change, debit.account, -1)
 
 
+unnamed: Any = lambda connection, debit: None  # noqa: ARG005, E731 - what is refused
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (lambda connection, debit: None, "function made with def"),  # noqa: ARG005
+        (unnamed, "function made with def"),
         (partial(take), "function made with def"),
         (untyped, "annotate what it returns"),
         (thread, "Thread cannot be journaled"),
@@ -125,15 +128,13 @@ def test_unusable_body_is_refused_before_it_runs(engine: Engine, body: Any, mess
         barrier.once(connection, body, Debit())
 
 
-async def test_synchronous_body_of_an_asynchronous_transaction_is_refused(
-    sqlite_url: str, engine: Engine
-) -> None:
+async def test_synchronous_body_of_an_asynchronous_transaction_is_refused(sqlite_url: str, engine: Engine) -> None:
     """It would block the loop, and cannot await its statements."""
     body: Any = take
     database = async_engine(sqlite_url)
     async with database.begin() as connection:
         with step(), pytest.raises(TypeError, match="must be made with async def"):
-            await barrier.once(connection, body, Debit())
+            _ = await barrier.once(connection, body, Debit())
     await database.dispose()
 
 

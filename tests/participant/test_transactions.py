@@ -80,9 +80,7 @@ def test_nothing_is_there_if_the_caller_does_not_commit(url: str, engines: Engin
 
 
 @pytest.mark.parametrize("style", ["core", "orm"])
-def test_caller_who_commits_after_a_failure_commits_nothing_of_it(
-    url: str, engines: Engines, style: str
-) -> None:
+def test_caller_who_commits_after_a_failure_commits_nothing_of_it(url: str, engines: Engines, style: str) -> None:
     """The body's change and the barrier's row are gone before the exception reaches the caller."""
     engine = engines(url)
     with step(), Session(engine) if style == "orm" else engine.connect() as transaction:
