@@ -138,7 +138,7 @@ class Appender:
         self._connection.rollback()
         if batch.new and row:
             return DuplicateInstanceError(f"an instance {batch.id} exists")
-        if row is None or row[0] != batch.epoch:
+        if not batch.new and (row is None or row[0] != batch.epoch):
             now = f"the journal is at {row[0]}" if row else "the journal holds it no more"
             return OwnershipLostError(
                 f"{batch.id} is not this process' any more: it writes under epoch {batch.epoch}, and {now}; "

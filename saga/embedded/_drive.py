@@ -48,6 +48,7 @@ class Drive:
     ) -> None:
         self.id = id
         self.epoch = epoch
+        self._decider = decider
         self.conductor = Conductor(decider, self)
         self.task: asyncio.Task[None] | None = None
         self.error: BaseException | None = None
@@ -64,7 +65,7 @@ class Drive:
     @property
     def instance(self) -> Instance:
         """What the facts come to, flushed or not."""
-        return self.conductor.decider.instance
+        return self._decider.instance
 
     @property
     def at_rest(self) -> bool:
@@ -73,6 +74,7 @@ class Drive:
 
     def replayed(self, decider: Decider) -> None:
         """Go on with a decider that was made from the journal again."""
+        self._decider = decider
         self.conductor = Conductor(decider, self)
 
     # -- Runtime -------------------------------------------------------------------------
@@ -155,6 +157,7 @@ class Drive:
         self.wake_at(None)
         self._changed = _release(self._changed)
         self._resting = _release(self._resting)
+        del self.conductor  # it refers to this drive: without it no collector is needed to free both
 
 
 def _release(waiting: list[asyncio.Future[None]]) -> list[asyncio.Future[None]]:

@@ -25,6 +25,7 @@ __all__ = (
     "participant",
     "resolved_hints",
     "show_type",
+    "size_of",
 )
 
 Participant = TypeVar("Participant")
@@ -121,9 +122,12 @@ class Codec:
             InvalidRequestError: if it does not fit the type; the message holds pydantic's paths.
         """
         try:
-            return self._to_json(self._validate(value)).decode()
+            # Aliases are what the model is called outside, and what its validator asks for.
+            return self._to_json(self._validate(value), by_alias=True).decode()
         except ValidationError as error:
             raise _does_not_fit(self.type, error) from None
+        except Exception as error:  # noqa: BLE001 - a validator of the author's, or a value that JSON cannot hold
+            raise _fails(self.type, error) from None
 
     def decode(self, payload: str) -> Any:  # a value of `type`
         """Return the value that `payload` holds.
@@ -135,6 +139,8 @@ class Codec:
             return self._from_json(payload)
         except ValidationError as error:
             raise _does_not_fit(self.type, error) from None
+        except Exception as error:  # noqa: BLE001 - a validator of the author's
+            raise _fails(self.type, error) from None
 
     def same(self, one: str, other: str) -> bool:
         """Tell whether two payloads hold equal values by today's model."""
@@ -155,6 +161,16 @@ def _does_not_fit(type_: object, error: ValidationError) -> InvalidRequestError:
     return InvalidRequestError("\n".join([f"this does not fit {show_type(type_)}:", *lines]))
 
 
+def _fails(type_: object, error: Exception) -> InvalidRequestError:
+    # The text of the error may hold the value, so only its type is told.
+    return InvalidRequestError(f"this does not fit {show_type(type_)}:\n  (value): {type(error).__name__}")
+
+
+def size_of(payload: str) -> int:
+    """Return how many bytes a payload takes."""
+    return len(payload) if payload.isascii() else len(payload.encode())
+
+
 def codec_of(type_: Any) -> Codec:  # any annotation
     """Return the codec of a type.
 
@@ -163,7 +179,8 @@ def codec_of(type_: Any) -> Codec:  # any annotation
     """
     try:
         codec = Codec(type_)
-        codec.adapter.json_schema(mode="serialization")  # what has no JSON schema cannot be journaled
+        codec.adapter.json_schema(mode="serialization")  # what has no JSON schema cannot be journaled,
+        codec.adapter.json_schema(mode="validation")  # and must be read back as well
     except PydanticUserError as error:
         msg = f"{show_type(type_)} cannot be journaled: {str(error).splitlines()[0]}"
         raise TypeError(msg) from None

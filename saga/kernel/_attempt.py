@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from saga.errors import InvalidRequestError, PayloadTooLargeError, StepRejected
+from saga.kernel._activity import size_of
 from saga.kernel._context import StepContext, running_step
 from saga.kernel._values import AskAgain, CallState, Failure, Role
 
@@ -65,7 +66,7 @@ async def attempt(
     try:
         value = role.takes.decode(call.input)
     except InvalidRequestError as error:
-        return Attempt(CallState.IN_DOUBT, failure=Failure.of(error), final=True)
+        return _in_doubt(call, Failure.of(error), final=True)
     context = StepContext(
         call.saga, call.id, call.call, call.step.kind, call.role, call.action_key, call.key, number
     )
@@ -87,13 +88,15 @@ async def attempt(
 def _judge(call: Call, error: Exception) -> Attempt:
     failure = Failure.of(error)
     recorded = bool(getattr(error, RECORDED, False))
-    if isinstance(error, (StepRejected, *call.step.rejects)) or recorded:
-        if call.role is Role.PROBE:
-            return Attempt(CallState.IN_DOUBT, failure=failure)
+    says_no = recorded or isinstance(error, (StepRejected, *call.step.rejects))
+    if says_no and call.role is not Role.PROBE:
         return Attempt(CallState.REJECTED, failure=failure, recorded=recorded, final=True)
-    return Attempt(
-        CallState.IN_DOUBT, failure=failure, final=isinstance(error, call.activity.policy.retry.never)
-    )
+    return _in_doubt(call, failure, final=isinstance(error, call.activity.policy.retry.never))
+
+
+def _in_doubt(call: Call, failure: Failure, *, final: bool) -> Attempt:
+    # Whatever goes wrong with a probe means that it is asked again (S7).
+    return Attempt(CallState.IN_DOUBT, failure=failure, final=final and call.role is not Role.PROBE)
 
 
 def _keep(call: Call, result: object, payload_limit: int) -> Attempt:
@@ -105,15 +108,13 @@ def _keep(call: Call, result: object, payload_limit: int) -> Attempt:
         output = codec.encode(result)
     except InvalidRequestError as error:
         failure = Failure(type="InvalidOutput", message=f"{call.name} returned something else: {error}")
-        return Attempt(CallState.IN_DOUBT, failure=failure, final=True)
-    if len(output) > payload_limit:
+        return _in_doubt(call, failure, final=True)
+    if (size := size_of(output)) > payload_limit:
         too_large = PayloadTooLargeError(
-            f"{call.saga} {call.id} {call.name} returned {len(output)} bytes of JSON, the limit is {payload_limit}; "
+            f"{call.saga} {call.id} {call.name} returned {size} bytes of JSON, the limit is {payload_limit}; "
             "return a reference instead"
         )
-        return Attempt(CallState.IN_DOUBT, failure=Failure.of(too_large), final=True)
-    if call.role is Role.PROBE and isinstance(result, AskAgain):
-        return Attempt(
-            CallState.IN_DOUBT, failure=Failure(type="AskAgain", message="the probe cannot tell yet")
-        )
+        return _in_doubt(call, Failure.of(too_large), final=True)
+    if call.role is Role.PROBE and isinstance(codec.decode(output), AskAgain):
+        return _in_doubt(call, Failure(type="AskAgain", message="the probe cannot tell yet"), final=False)
     return Attempt(CallState.DONE, output)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from saga.errors import InvalidRequestError, PayloadTooLargeError, StepOrderError
 from saga.kernel import _facts as f
+from saga.kernel._activity import size_of
 from saga.kernel._endings import CODE_FAULTS, why
 from saga.kernel._instance import CallRecord, Instance
 from saga.kernel._names import call_name, role_name
@@ -158,8 +159,8 @@ class Decider:
         except InvalidRequestError as error:
             msg = f"{where}: {error}"
             raise InvalidRequestError(msg) from None
-        if len(payload) > self._payload_limit:
-            msg = f"{where}: {len(payload)} bytes of JSON, the limit is {self._payload_limit}; pass a reference instead"
+        if (size := size_of(payload)) > self._payload_limit:
+            msg = f"{where}: {size} bytes of JSON, the limit is {self._payload_limit}; pass a reference instead"
             raise PayloadTooLargeError(msg)
         return payload
 

@@ -106,7 +106,7 @@ class SagaStarted(_Input):
     fact: Literal["SagaStarted"] = "SagaStarted"
     saga: str
     id: str
-    kernel: int = KERNEL_VERSION
+    kernel: int = Field(default=KERNEL_VERSION, ge=1, le=KERNEL_VERSION)
     fingerprint: str = ""
     deadline: datetime | None = None
     parent: str | None = None

@@ -100,6 +100,8 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
             events._set_running_loop(host)  # noqa: SLF001 - as above
             self._ready.clear()
             self._live.clear()
+            # Whoever made this loop refers to it: without these two no collector is needed to free both.
+            self._time, self._on_timer = _stopped, _ignored
 
     # -- what asyncio asks of a loop ---------------------------------------------------
 
@@ -183,6 +185,14 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
         """Nothing to do: whoever fires timers looks whether they were cancelled."""
+
+
+def _stopped() -> float:
+    return 0.0
+
+
+def _ignored(_number: int, _handle: asyncio.TimerHandle) -> None:
+    """A timer that is set after the loop was dropped never fires."""
 
 
 def _close(task: asyncio.Task[Any]) -> None:

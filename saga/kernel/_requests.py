@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from saga.errors import ActRefusedError
+from saga.errors import ActRefusedError, InvalidRequestError
 from saga.kernel import _facts as f
 from saga.kernel._names import call_name, role_name, step_of
 from saga.kernel._values import CallState, Kind, Role, SagaState
@@ -77,8 +77,17 @@ _ADAPTER: TypeAdapter[Any] = TypeAdapter(Annotated[Request, Field(discriminator=
 
 
 def decode_request(text: str) -> Request:
-    """Return the request that `model_dump_json` wrote."""
-    request: Request = _ADAPTER.validate_json(text)
+    """Return the request that `model_dump_json` wrote.
+
+    Raises:
+        InvalidRequestError: if it is none.
+    """
+    try:
+        request: Request = _ADAPTER.validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        msg = f"this is no request: {first['msg']} at {'.'.join(str(part) for part in first['loc'])}"
+        raise InvalidRequestError(msg) from None
     return request
 
 

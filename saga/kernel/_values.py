@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import from_json, to_json
 
 __all__ = (
     "AskAgain",
@@ -89,7 +90,7 @@ class Reason(StrEnum):
 
 
 class Failure(BaseModel):
-    """What is kept of an exception: names and text, never the object.
+    """What is kept of an exception: names, text and data, never the object.
 
     Attributes:
         type: Name of the exception's type.
@@ -98,7 +99,7 @@ class Failure(BaseModel):
         traceback: Where it was raised, kept for bugs in `run` only.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     type: str
     message: str
@@ -111,14 +112,34 @@ class Failure(BaseModel):
         name = getattr(error, "type", None)
         text = getattr(error, "message", None)
         return cls(
-            type=name if isinstance(name, str) and name else type(error).__name__,
-            message=(text if isinstance(text, str) and text else str(error))[:2000],
-            details=getattr(error, "details", None),
-            traceback=traceback,
+            type=_unicode(name if isinstance(name, str) and name else type(error).__name__),
+            message=_unicode(text if isinstance(text, str) and text else _text_of(error))[:2000],
+            details=_plain(getattr(error, "details", None)),
+            traceback=None if traceback is None else _unicode(traceback),
         )
 
     def __str__(self) -> str:
         return f"{self.type}: {self.message}" if self.message else self.type
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - an error that cannot even be shown is still an error
+        return ""
+
+
+def _unicode(text: str) -> str:
+    # File names bring surrogates into messages, which JSON text in UTF-8 cannot hold.
+    return text.encode(errors="backslashreplace").decode()
+
+
+def _plain(details: object) -> Any:  # any JSON value
+    """Return `details` as JSON values, or None: drivers attach live objects to their errors."""
+    try:
+        return from_json(to_json(details))
+    except ValueError:
+        return None
 
 
 class Effect(BaseModel, Generic[Input, Output]):

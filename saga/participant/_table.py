@@ -27,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from saga.participant._errors import BarrierError
 
@@ -120,7 +121,9 @@ def create_barrier_tables(bind: Engine | Connection) -> None:
         return
     if bind.dialect.name == "postgresql":  # IF NOT EXISTS alone fails when two do it at once
         bind.execute(select(func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
-    barrier_metadata.create_all(bind)
+    bind.execute(CreateTable(_table, if_not_exists=True))
+    for index in _table.indexes:
+        bind.execute(CreateIndex(index, if_not_exists=True))
 
 
 def insert(connection: Connection, place: Place, state: State, *, input_sha256: str | None) -> bool:
