@@ -19,9 +19,13 @@ FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>`{3,})(?P<info>.*)$")
 
 
 def modules() -> list[str]:
-    """Names of all modules of the library, private ones included."""
+    """Names of all modules of the library that can be imported, private ones included."""
     paths = [path.relative_to(ROOT).with_suffix("") for path in (ROOT / "saga").rglob("*.py")]
-    return sorted(".".join(path.parts).removesuffix(".__init__") for path in paths if path.name != "__main__")
+    return sorted(
+        ".".join(path.parts).removesuffix(".__init__")
+        for path in paths
+        if path.name != "__main__" and "_migrations" not in path.parts  # Alembic executes those, nobody imports them
+    )
 
 
 def pages() -> list[str]:
