@@ -115,13 +115,13 @@ DBOS_POSTGRES_1: Final = dbos(Database.POSTGRES, Style.THREADS, 1)
 _CONTENDERS: Final = (
     (Style.THREADS, 1),
     (Style.THREADS, 8),
-    (Style.ASYNC, 8),
 )
 _LONG_SHOTS: Final = (
     (Style.THREADS, 2),
     (Style.THREADS, 4),
     (Style.THREADS, 16),
     (Style.THREADS, 64),
+    (Style.ASYNC, 8),
     (Style.ASYNC, 64),
 )
 

@@ -48,9 +48,7 @@ class _Tally:
     def answer(self) -> dict[str, float]:
         """Return the differences per saga, and when the first and the last began."""
         before, after = self._marks
-        flushes, statements, kept = (
-            (b - a) / self._spec.count for a, b in zip(before[1:], after[1:], strict=True)
-        )
+        flushes, statements, kept = ((b - a) / self._spec.count for a, b in zip(before[1:], after[1:], strict=True))
         return {
             "began_epoch_seconds": before[0],
             "ended_epoch_seconds": after[0],

@@ -17,9 +17,7 @@ from ._settings import Settings
 _PACKAGES: Final = ("sagakit", "dbos", "sqlalchemy", "psycopg", "pydantic")
 
 
-def environment(
-    settings: Settings, databases: Databases, results: Measurements, *, seed: int
-) -> dict[str, object]:
+def environment(settings: Settings, databases: Databases, results: Measurements, *, seed: int) -> dict[str, object]:
     """Return machine, versions, settings and what the databases said of their durability."""
     return {
         "cpu": cpu_model(),

@@ -102,9 +102,7 @@ async def drive(run_one: RunOne, in_flight: int, measured: Window, numbers: iter
     return measured.result()
 
 
-def drive_threads(
-    run_one: RunOneInThread, threads: int, measured: Window, numbers: itertools.count[int]
-) -> Round:
+def drive_threads(run_one: RunOneInThread, threads: int, measured: Window, numbers: itertools.count[int]) -> Round:
     """Keep one saga going on each of `threads` threads until the window closes."""
 
     def worker() -> None:

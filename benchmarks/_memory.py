@@ -8,10 +8,12 @@ import itertools
 import os
 from pathlib import Path
 
+from sqlalchemy import make_url
+
 from ._cells import Spec
 from ._channel import Channel
 from ._load import drive_count
-from ._ours import waiting
+from ._ours import all_wait, waiting
 
 WARM_UP_SAGAS = 100
 """They fill caches and grow the heap once, so that the rest is weighed alone."""
@@ -23,11 +25,13 @@ def memory(spec: Spec, channel: Channel) -> None:
 
 
 async def _grown_kib(spec: Spec) -> float:
-    numbers = itertools.count()
+    numbers, path = itertools.count(), make_url(spec.url).database or ""
     async with waiting(spec) as start_one:
         await drive_count(start_one, spec.cell.in_flight, WARM_UP_SAGAS, numbers)
+        await all_wait(path, WARM_UP_SAGAS)
         before = resident_kib()
         await drive_count(start_one, spec.cell.in_flight, spec.count, numbers)
+        await all_wait(path, WARM_UP_SAGAS + spec.count)
         return resident_kib() - before
 
 

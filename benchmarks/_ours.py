@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing, asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing
 from typing import Final
 
 from saga import EmbeddedEngine
@@ -22,8 +23,10 @@ SELECT facts.number, facts.seq, facts.body, facts.payload
 FROM saga_instances AS instances JOIN saga_facts AS facts ON facts.number = instances.number
 WHERE instances.ended_at IS NULL
 ORDER BY facts.number, facts.seq"""
-RAW_BODY: Final = 2
-"""The column that a scan decodes; payloads stay text until somebody asks for them."""
+RAW_JSON: Final = (2, 3)
+"""The columns that hold JSON: a fact's body and its payload."""
+
+_WAITING: Final = "SELECT count(*) FROM saga_facts WHERE body LIKE '%DecisionAwaited%'"
 
 
 @asynccontextmanager
@@ -36,18 +39,29 @@ async def ours(spec: Spec) -> AsyncGenerator[RunOne]:
 
 @asynccontextmanager
 async def waiting(spec: Spec) -> AsyncGenerator[RunOne]:
-    """Open the engine and yield what starts a saga and returns when it waits for its decision."""
+    """Open the engine and yield what starts a saga that will wait for its decision."""
     request = order_of(spec.payload_bytes)
     async with _engine(spec) as engine:
+        yield lambda number: engine.start(ReviewedPurchase, request, id=f"reviewed-{number}")
 
-        async def start_one(number: int) -> None:
-            handle = await engine.start(ReviewedPurchase, request, id=f"reviewed-{number}")
-            async with aclosing(handle.facts()) as facts:  # type: ignore[type-var]  # it is a generator
-                async for fact in facts:
-                    if fact.fact == "DecisionAwaited":
-                        return
 
-        yield start_one
+async def all_wait(path: str, sagas: int) -> None:
+    """Return once so many sagas wait for their decision, durably.
+
+    Raises:
+        TimeoutError: if they do not within a minute.
+    """
+    async with asyncio.timeout(60):
+        with closing(sqlite3.connect(path)) as connection:
+            while connection.execute(_WAITING).fetchone()[0] < sagas:  # noqa: ASYNC110 - only the journal knows
+                await asyncio.sleep(0.05)
+
+
+async def reopened(spec: Spec) -> float:
+    """Return the seconds that the engine itself takes to open with the open sagas in its journal."""
+    began = time.perf_counter()
+    async with _engine(spec):
+        return time.perf_counter() - began
 
 
 def recover(url: str, build: Callable[[Loaded], object]) -> tuple[int, float, float]:

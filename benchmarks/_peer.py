@@ -16,7 +16,10 @@ from ._payload import Fields
 
 def launch(url: str) -> Any:  # the class DBOS of an untyped import
     """Launch DBOS on that database, with the settings it ships with, and return its class."""
-    dbos = importlib.import_module("dbos").DBOS
+    try:
+        dbos = importlib.import_module("dbos").DBOS
+    except ModuleNotFoundError as error:
+        raise RuntimeError("DBOS is not installed; run with `uv run --group bench`") from error
     dbos(config={"name": "benchmark", "system_database_url": url, "log_level": "ERROR"})
     return dbos
 

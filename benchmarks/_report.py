@@ -17,9 +17,7 @@ from ._measure import Measurements
 _SIGNS: Final = {Better.HIGHER: "≥ ", Better.LOWER: "≤ ", Better.EQUAL: "= ", Better.REPORTED: ""}
 
 
-def report(
-    figures: Iterable[Figure], results: Measurements, environment: dict[str, object]
-) -> dict[str, object]:
+def report(figures: Iterable[Figure], results: Measurements, environment: dict[str, object]) -> dict[str, object]:
     """Return the JSON report."""
     return {
         "figures": [figure.as_json() for figure in figures],

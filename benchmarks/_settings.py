@@ -51,12 +51,12 @@ QUICK: Final = Settings(
     counted_sagas=200,
     jittered_sagas=2_000,
     cold_starts=3,
-    open_sagas=2_000,
+    open_sagas=1_000,
     completed_sagas=20_000,
     idle_sagas=1_000,
     reopen=False,
     every_cell=False,
-    budget_seconds=44.0,
+    budget_seconds=42.0,
 )
 
 FULL: Final = Settings(

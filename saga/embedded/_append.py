@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -146,11 +147,14 @@ class Appender:
             )
         return JournalWriteError(f"{batch.id}: facts from {batch.first_seq} on cannot be journaled ({cause})")
 
-    def close(self, *, broken: bool = False) -> None:
-        """Give the connection back, or throw it away if it is broken."""
-        if broken:
-            self._connection.invalidate()
+    def close(self) -> None:
+        """Give the connection back."""
         self._connection.close()
+
+    def discard(self) -> None:
+        """Throw the connection away, and with it a transaction and the locks that it holds."""
+        with suppress(Exception):  # whatever is wrong with it is known already
+            self._connection.invalidate()
 
     def _insert(self, batches: Sequence[Batch]) -> None:
         started = [_started(batch, batch.new) for batch in batches if batch.new]

@@ -30,6 +30,7 @@ from ._append import DuplicateInstanceError
 from ._listing import Filter
 from ._open import OpenJournal
 from ._ownership import LEASE
+from ._pages import pages
 from ._performer import missing_participants
 from ._stage import hash_of
 
@@ -233,16 +234,10 @@ class EmbeddedEngine:
         opened = self._opened()
         name = saga if saga is None or isinstance(saga, str) else definition_of(saga).saga
         wanted = Filter(name, tuple(states), id_prefix, started_after, started_before)
-        after, left = None, limit
-        while left is None or left > 0:
-            at_once = 100 if left is None else min(left, 100)
-            page = await asyncio.to_thread(opened.store.list, wanted, after=after, limit=at_once)
-            for one in page.instances:
-                yield SagaSummary(one.id, one.saga, SagaState(one.state), one.started_at, one.changed_at, one.parent)
-            left = None if left is None else left - len(page.instances)
-            after = page.next
-            if after is None:
-                return
+        some = pages(opened.store, wanted, limit=limit)
+        while (page := await asyncio.to_thread(next, some, None)) is not None:
+            for one in page:
+                yield one
 
     async def purge(self, *, older_than: timedelta, sagas: Sequence[type] | None = None) -> Purged:
         """Remove instances that ended longer ago than `older_than`; children of open parents stay.

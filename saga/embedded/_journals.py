@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-__all__ = ("EmbeddedJournals", "facts_of", "refusal")
+__all__ = ("EmbeddedJournals", "check_reply", "facts_of", "refusal")
 
 _LOOK_AGAIN = 0.1  # seconds between two looks at an instance that another process drives
 
@@ -150,12 +150,13 @@ class EmbeddedJournals:
         while True:
             reply = await asyncio.to_thread(requests.reply, number)
             if reply.answer is not None or reply.ended:
-                return _read(id, request, reply)
+                return check_reply(id, request, reply)
             self._stage.check_open()
             await asyncio.sleep(_LOOK_AGAIN)
 
 
-def _read(id: str, request: Request, reply: Reply) -> None:
+def check_reply(id: str, request: Request, reply: Reply) -> None:
+    """Raise unless a request was accepted; its instance has ended, or it was answered."""
     if reply.answer is None:
         msg = f"{id} has ended: {request.request} is refused, nothing can change any more"
         raise ActRefusedError(msg)

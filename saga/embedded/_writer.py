@@ -96,7 +96,8 @@ class Writer:
             items, more = self._take()
             if verdicts := self._judge(items):
                 self._wake(verdicts)
-        self._appender.close(broken=self.failure is not None)
+        if self.failure is None:
+            self._appender.close()
 
     def _take(self) -> tuple[list[_Item], bool]:
         """Wait until something is queued and return all of it, and whether more may come."""
@@ -158,6 +159,7 @@ class Writer:
             self._failed[batch.id] = self._appender.fault_of(batch, cause)
 
     def _fail(self, error: BaseException) -> None:
+        self._appender.discard()
         self.failure = JournalWriteError(
             f"a flush of the journal at {self._database.address} failed, or its outcome is unknown "
             f"({first_line(error)}); what it held was not acknowledged, and the journal must be opened again"

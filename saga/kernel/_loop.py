@@ -77,7 +77,7 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
             while ready:
                 handle = ready.popleft()
                 if not handle.cancelled():
-                    handle._run()  # noqa: SLF001 - what a loop does with a handle
+                    _run(handle)
         finally:
             events._set_running_loop(host)  # noqa: SLF001 - as above
 
@@ -85,12 +85,17 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         """Make the callback of a timer ready."""
         self._ready.append(handle)
 
+    def quit(self) -> None:
+        """Run nothing more, not even what is ready."""
+        self._closed = True
+        self._ready.clear()
+
     def drop(self) -> None:
         """Close every coroutine that is still suspended, quietly, in order of creation.
 
         `finally` blocks run; what they await is refused, because nothing they do would be journaled.
         """
-        self._closed = True
+        self.quit()
         host = events._get_running_loop()  # noqa: SLF001 - the documented hook for loop implementers
         events._set_running_loop(self)  # noqa: SLF001 - as above
         try:
@@ -98,7 +103,6 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
                 _close(task)
         finally:
             events._set_running_loop(host)  # noqa: SLF001 - as above
-            self._ready.clear()
             self._live.clear()
             # Whoever made this loop refers to it: without these two no collector is needed to free both.
             self._time, self._on_timer = _stopped, _ignored
@@ -185,6 +189,13 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
         """Nothing to do: whoever fires timers looks whether they were cancelled."""
+
+
+def _run(handle: asyncio.Handle) -> None:
+    try:
+        handle._run()  # noqa: SLF001 - what a loop does with a handle
+    except SystemExit:  # noqa: S110 - the task keeps it for whoever awaits it; the process is not run's to end
+        pass
 
 
 def _stopped() -> float:

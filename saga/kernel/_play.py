@@ -92,7 +92,7 @@ class Play:
     def begin(self, request: object) -> None:
         """Call `run` and go as far as it goes without an outcome."""
         self._loop.create_task(self._run(request))
-        self._loop.pump()
+        self.pump()
 
     def registered(self, made: Made, *, held: bool) -> None:
         """Take note that a call is in the journal; `held` says that cancelling its await waits."""
@@ -114,7 +114,7 @@ class Play:
             made.future.set_result(codec.decode(output) if codec and output is not None else None)
         except InvalidRequestError as error:
             made.future.set_exception(_undecodable(call, error))
-        self._loop.pump()
+        self.pump()
 
     def reject(self, call: str, failure: Failure) -> None:
         """Let `run` see that a call was rejected, and go on."""
@@ -130,18 +130,20 @@ class Play:
         if made is None or made.future.done():
             return
         made.future.set_exception(error)
-        self._loop.pump()
+        self.pump()
 
     def pump(self) -> None:
-        """Let `run` go on with whatever it can see by now."""
+        """Let `run` go on with whatever it can see by now; once it has ended, its tasks end too."""
         self._loop.pump()
+        if self.ended:
+            self._loop.drop()
 
     def fire(self, timer: str) -> None:
         """Let a timer of `run` fire, and go on."""
         handle = self._timers.pop(timer, None)
         if handle is not None and not handle.cancelled():
             self._loop.fire(handle)
-            self._loop.pump()
+            self.pump()
 
     def live_timers(self) -> list[str]:
         """Return the timers that `run` still waits for."""
@@ -161,14 +163,14 @@ class Play:
                 future.set_result(self._decided[call].answer.decode(payload))
             except InvalidRequestError as error:
                 future.set_exception(_undecodable(call, error))
-            self._loop.pump()
+            self.pump()
 
     def time_out(self, call: str) -> None:
         """Let `run` see that nobody answered a decision in time, and go on."""
         future = self._decisions.get(call)
         if future is not None and not future.done():
             future.set_exception(DecisionTimedOut(call))
-            self._loop.pump()
+            self.pump()
 
     def drop(self) -> None:
         """Give the execution up; nothing that `run` does from now on matters."""
@@ -187,6 +189,7 @@ class Play:
         return call
 
     async def _outcome(self, made: Made) -> Any:  # the step's output
+        self._refuse_if_dropped()
         self._loop.count(made.future)
         self._host.made(made)
         try:
@@ -196,6 +199,11 @@ class Play:
                 return made.future.result()
             self._abandon(made)
             raise
+
+    def _refuse_if_dropped(self) -> None:
+        # A `finally` of `run` calls a step while its coroutine is being closed.
+        if self._loop.is_closed():
+            raise GeneratorExit
 
     def _abandon(self, made: Made) -> None:
         if made.name:
@@ -211,6 +219,7 @@ class Play:
         definition = self._definition.decisions[decision.name]
 
         async def ask() -> Any:  # the decision's own type
+            self._refuse_if_dropped()
             call = f"{definition.name}.{self.number(definition.name)}"
             future = self._decisions[call] = self._loop.create_future()
             self._decided[call] = definition
@@ -235,9 +244,9 @@ class Play:
     # -- the loop's side -----------------------------------------------------------------
 
     async def _run(self, request: object) -> None:
-        saga = self._definition.cls()
-        saga._play = self
         try:
+            saga = self._definition.cls()
+            saga._play = self
             result = await saga.run(request)
             self.result = self._host.encode(self._definition.result, result, "run")
         except GeneratorExit:
@@ -245,6 +254,7 @@ class Play:
         except BaseException as error:  # noqa: BLE001 - whatever leaves run decides what happens next
             self.error = error
         self.ended = True
+        self._loop.quit()
 
     def _seconds(self) -> float:
         return (self._host.now() - self._started_at).total_seconds()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic import TypeAdapter
-from pydantic_core import to_jsonable_python
+from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from saga.errors import InvalidIdError, OutsideSagaError
 from saga.kernel._context import StepContext, maybe_current_step
@@ -51,12 +51,14 @@ class Use:
         action: The row of its action; the same for an action.
         role: What the activity does in its step.
         final: Whether a rejection stays: not where an operator may retry the same call.
+        given: Whether the caller gave the key, outside of a step.
     """
 
     place: Place
     action: Place
     role: Role
     final: bool
+    given: bool
 
     def __str__(self) -> str:
         return str(self.place)
@@ -90,14 +92,14 @@ def use_of(key: str | None, part: str) -> Use:
 def _use_of_step(step: StepContext, part: str) -> Use:
     # After the pivot an operator retries a rejected call under the same key; a recorded no would stop him.
     final = step.role is Role.ACTION and step.kind is not Kind.RETRIABLE
-    return Use(_place(step.key, part), _place(step.action_key, part), step.role, final)
+    return Use(_place(step.key, part), _place(step.action_key, part), step.role, final, given=False)
 
 
 def _use_of_key(key: str, part: str) -> Use:
     action, _, last = key.rpartition("/")
     role = _BEHIND_AN_ACTION.get(last, Role.ACTION)
     behind = key if role is Role.ACTION else action
-    return Use(_place(key, part), _place(behind, part), role, role is Role.ACTION)
+    return Use(_place(key, part), _place(behind, part), role, role is Role.ACTION, given=True)
 
 
 def _place(key: str, part: str) -> Place:
@@ -123,8 +125,15 @@ def input_sha256(value: object) -> str:
     """Hash what an action was called with.
 
     Fields that hold their default are left out, so that a field added with a default changes no hash.
+
+    Raises:
+        TypeError: if it cannot be put into JSON.
     """
-    plain = to_jsonable_python(_ordered(_ANY.dump_python(value, exclude_defaults=True)))
+    try:
+        plain = to_jsonable_python(_ordered(_ANY.dump_python(value, exclude_defaults=True)))
+    except PydanticSerializationError as error:
+        msg = f"the input of the body cannot be put into JSON: {error}"
+        raise TypeError(msg) from None
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
     from sqlalchemy.orm import SessionTransaction
 
-    from saga.participant._keys import Place
+    from saga.participant._keys import Place, Use
 
 __all__ = ("Scope", "connection_of", "is_asynchronous")
 
@@ -58,11 +58,14 @@ def connection_of(transaction: object) -> Connection:
 def _commits_by_itself(connection: Connection) -> bool:
     if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
         return True
-    driver: Any = connection.connection.driver_connection
-    if connection.dialect.name == "sqlite" and getattr(driver, "isolation_level", "") is None:
-        # Either autocommit, or SQLAlchemy's recipe for SQLite, where an event has sent BEGIN by now.
-        return not driver.in_transaction
-    return getattr(driver, "autocommit", False) is True  # SQLite has -1 for its default
+    pooled: Any = connection.connection
+    if connection.dialect.name != "sqlite":
+        return getattr(pooled.dbapi_connection, "autocommit", False) is True
+    driver = getattr(pooled.driver_connection, "_conn", pooled.driver_connection)  # aiosqlite has it in there
+    # Without a level of its own it is either that, or SQLAlchemy's recipe, where an event has sent BEGIN by now.
+    return getattr(driver, "autocommit", False) is True or not (
+        driver.isolation_level is not None or driver.in_transaction
+    )
 
 
 class _Uses:
@@ -83,36 +86,36 @@ class Scope:
 
     Attributes:
         connection: The connection, for the barrier's own statements.
+        alone: Whether committing ends nothing but this use: no other use before it, no savepoint around it.
     """
 
-    __slots__ = ("_outer", "_place", "_root", "_savepoint", "_transaction", "_uses", "connection")
+    __slots__ = ("_before", "_root", "_savepoint", "_transaction", "_uses", "alone", "connection")
 
-    def __init__(self, transaction: Connection | Session, place: Place) -> None:
+    def __init__(self, transaction: Connection | Session, use: Use) -> None:
         self.connection = connection_of(transaction)
         self._transaction = transaction
-        self._place = place
         self._root = transaction.get_transaction()
-        self._outer = transaction.get_nested_transaction()
         self._savepoint: NestedTransaction | SessionTransaction | None = None
-        self._uses = self._claim()
+        self._uses = self._uses_so_far()
+        self._before = frozenset(self._uses.places)
+        self.alone = not self._before and transaction.get_nested_transaction() is None
+        self._claim(use)
 
-    def _claim(self) -> _Uses:
+    def _uses_so_far(self) -> _Uses:
         current = self.connection.get_transaction()
         uses = self.connection.info.get(_USES)
         if not isinstance(uses, _Uses) or not uses.belong_to(current):
             uses = self.connection.info[_USES] = _Uses(current)
-        if self._place in uses.places:
-            raise KeyReusedError(
-                f"{self._place} is used twice in one transaction, so the second body would never run. "
-                "Give each use of one call its own part=..."
-            )
-        uses.places.add(self._place)
         return uses
 
-    @property
-    def alone(self) -> bool:
-        """Whether committing ends nothing but this use: no other use before it, no savepoint around it."""
-        return self._outer is None and self._uses.places == {self._place}
+    def _claim(self, use: Use) -> None:
+        # Whoever gives a key may mean it: duplicates of a message in one transaction.
+        if use.place in self._before and not use.given:
+            raise KeyReusedError(
+                f"{use} is used twice in one transaction, so the second body would never run. "
+                "Give each use of one call its own part=..."
+            )
+        self._uses.places.add(use.place)
 
     @property
     def intact(self) -> bool:
@@ -129,7 +132,7 @@ class Scope:
         """Keep what was done since the savepoint."""
         if self._savepoint is not None:
             self._savepoint.commit()
-            self._savepoint = None
+            self._savepoint = None  # not before: a flush that fails is still to be taken back
 
     def go_back(self) -> None:
         """Take back what was done since the savepoint."""
@@ -138,8 +141,9 @@ class Scope:
             self._savepoint = None
 
     def release(self) -> None:
-        """Let the same row be used again in this transaction."""
-        self._uses.places.discard(self._place)
+        """Forget the use, and those within it: all may be tried again in this transaction."""
+        self._uses.places.clear()
+        self._uses.places.update(self._before)
 
     def commit(self) -> bool:
         """Commit the caller's transaction; False if it is part of a larger one that goes on."""

@@ -31,8 +31,8 @@ from saga.kernel._values import Role
 from saga.participant import _table as table
 from saga.participant._body import check_kind, codec_of_body, codec_of_type
 from saga.participant._errors import BarrierError
-from saga.participant._guard import Guard, ask
 from saga.participant._keys import use_of
+from saga.participant._roles import ask, guard_of
 from saga.participant._scope import connection_of, is_asynchronous
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from saga.kernel._values import Verdict
+    from saga.participant._guard import Guard
 
 __all__ = ("once", "probe", "purge")
 
@@ -55,16 +56,6 @@ AsyncTransaction = TypeVar("AsyncTransaction", bound="AsyncConnection | AsyncSes
 
 @overload
 def once(
-    transaction: AsyncTransaction,
-    body: Callable[[AsyncTransaction, Input], Awaitable[Output]],
-    input: Input,
-    *,
-    rejects: Iterable[type[Exception]] = (),
-    key: str | None = None,
-    part: str = "",
-) -> Coroutine[Any, Any, Output]: ...
-@overload
-def once(
     transaction: Transaction,
     body: Callable[[Transaction, Input], Output],
     input: Input,
@@ -73,6 +64,16 @@ def once(
     key: str | None = None,
     part: str = "",
 ) -> Output: ...
+@overload
+def once(
+    transaction: AsyncTransaction,
+    body: Callable[[AsyncTransaction, Input], Awaitable[Output]],
+    input: Input,
+    *,
+    rejects: Iterable[type[Exception]] = (),
+    key: str | None = None,
+    part: str = "",
+) -> Coroutine[Any, Any, Output]: ...
 def once(
     transaction: Any,  # as the overloads say
     body: Callable[..., Any],  # as above
@@ -90,8 +91,10 @@ def once(
       returns the recorded output. After a compensation or a probe that found nothing, it is refused.
     - **Compensation:** the body runs if the action is recorded as done, and receives the effect without
       doubt: with the recorded output. If the action never ran, its key is suspended; then, or if it was
-      rejected or is compensated already, there is nothing to do and None is returned.
-    - **Confirmation:** the body runs if the action is recorded as done, once; None is returned afterwards.
+      rejected or is compensated already, there is nothing to do and None is returned. So the action must use
+      the barrier too, in the same database; where the effect shows that it did not, this is rejected.
+    - **Confirmation:** the body runs if the action is recorded as done, once; None is returned afterwards. It
+      is rejected if the action is not done.
     - **Forget:** once, under its own key.
 
     When the body raises a rejection, what it changed is rolled back to a savepoint, the rejection is recorded
@@ -134,7 +137,7 @@ def once(
     use = use_of(key, part)
     if use.role is Role.PROBE:
         raise BarrierError(f"{use} is a probe: it asks with barrier.probe, and runs no body")
-    guard = Guard(use, codec_of_body(body, use), tuple(rejects), input)
+    guard = guard_of(use, codec_of_body(body, use), tuple(rejects), input)
     if is_asynchronous(transaction):
         check_kind(body, use, asynchronous=True)
         return _once_async(transaction, body, guard)
@@ -173,16 +176,16 @@ async def _once_async(
 
 @overload
 def probe(
+    transaction: Connection | Session, output: type[Output], *, key: str | None = None, part: str = ""
+) -> Verdict[Output]: ...
+@overload
+def probe(
     transaction: AsyncConnection | AsyncSession,
     output: type[Output],
     *,
     key: str | None = None,
     part: str = "",
 ) -> Coroutine[Any, Any, Verdict[Output]]: ...
-@overload
-def probe(
-    transaction: Connection | Session, output: type[Output], *, key: str | None = None, part: str = ""
-) -> Verdict[Output]: ...
 def probe(
     transaction: Any,  # as the overloads say
     output: type[Any],
@@ -211,8 +214,7 @@ def probe(
         BarrierError: if the calling activity is no probe, or the transaction does not allow it.
     """
     use = use_of(key, part)
-    by_hand = use.role is Role.ACTION and key is not None
-    if use.role is not Role.PROBE and not by_hand:
+    if use.role is not Role.PROBE and not (use.given and use.role is Role.ACTION):
         raise BarrierError(f"{use} is no probe: barrier.probe would suspend its own step. Use barrier.once.")
     codec = codec_of_type(output)
     if is_asynchronous(transaction):
@@ -221,11 +223,11 @@ def probe(
 
 
 @overload
+def purge(transaction: Connection | Session, *, older_than: timedelta, limit: int = 10_000) -> int: ...
+@overload
 def purge(
     transaction: AsyncConnection | AsyncSession, *, older_than: timedelta, limit: int = 10_000
 ) -> Coroutine[Any, Any, int]: ...
-@overload
-def purge(transaction: Connection | Session, *, older_than: timedelta, limit: int = 10_000) -> int: ...
 def purge(
     transaction: Any,  # as the overloads say
     *,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -56,6 +56,10 @@ class VirtualTime:
     def seconds(self) -> float:
         """Seconds since the beginning, as an event loop counts them."""
         return (self.now - self._start).total_seconds()
+
+    def instant(self, seconds: float) -> datetime:
+        """Return the time that an event loop calls `seconds`."""
+        return self._start + timedelta(seconds=seconds)
 
     def at(self, due: datetime, ring: Callable[[], object], *, owner: object = None) -> Alarm:
         """Set an alarm; one that is overdue already rings next, without turning the clock back."""

@@ -20,9 +20,7 @@ Isolation: TypeAlias = Literal["DEFERRED"] | None
 INSERT = "INSERT INTO facts VALUES (?)"
 
 
-def counted(
-    path: Path, act: Callable[[sqlite3.Connection], object], isolation_level: Isolation = "DEFERRED"
-) -> Counts:
+def counted(path: Path, act: Callable[[sqlite3.Connection], object], isolation_level: Isolation = "DEFERRED") -> Counts:
     """Return what `act` costs on a connection to a file with one table."""
     with (
         counting() as counts,

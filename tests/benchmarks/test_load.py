@@ -105,9 +105,7 @@ def test_the_bare_reference_journals_intent_and_outcome_of_every_step(tmp_path: 
 
     asyncio.run(run())
     with closing(sqlite3.connect(tmp_path / "bare.db")) as connection:
-        rows = connection.execute(
-            "SELECT saga, kind, length(body) FROM facts ORDER BY saga, position"
-        ).fetchall()
+        rows = connection.execute("SELECT saga, kind, length(body) FROM facts ORDER BY saga, position").fetchall()
     kinds = ["started", *["registered", "done"] * 3, "completed"]
     assert rows == [(f"saga-{number}", kind, 256) for number in (1, 2) for kind in kinds]
 

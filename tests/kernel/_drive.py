@@ -120,7 +120,7 @@ class Driven:
         new, self.decider.out = self.decider.out, []
         self.facts += new
         if self.decider.stale:
-            self.reload(type(self.definition.cls) and self.definition.cls)
+            self.reload(self.definition.cls)
         elif self._replayed:
             self._check_resume()
         return self

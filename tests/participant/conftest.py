@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import ExitStack
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
-from sqlalchemy import Engine, create_engine, insert, make_url
+from sqlalchemy import Engine, NullPool, create_engine, insert, inspect, make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from saga.participant import create_barrier_tables
-from tests.participant.banks import OPENING, Account, AsyncBank, Bank, Base, Books, SyncBank, face
+from tests.participant.banks import OPENING, Account, Bank, Base, Books, face
 
-Database = Callable[[], str]
 FACES = [
     f"{database} {style} {kind}"
-    for database in ("sqlite", "postgres")
+    for database in ("sqlite_url", "bank_postgres_url")
     for style in ("core", "orm")
     for kind in ("sync", "async")
 ]
@@ -53,11 +53,40 @@ def lay_tables(engine: Engine) -> None:
             connection.execute(insert(Account), [{"name": name, "balance": OPENING} for name in names])
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(scope="session")
+def shared_postgres_url(postgres_server: str) -> Generator[str]:
+    """The URL of a PostgreSQL database that tests use one after the other."""
+    server = make_url(postgres_server)
+    name = f"banks_{uuid4().hex}"
+    admin = create_engine(server, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with admin.connect() as connection:
+        connection.execute(text(f'CREATE DATABASE "{name}"'))
+    yield server.set(database=name).render_as_string(hide_password=False)
+    with admin.connect() as connection:
+        connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+
+@pytest.fixture
+def bank_postgres_url(shared_postgres_url: str) -> str:
+    """The URL of a PostgreSQL database that holds nothing, or empty tables."""
+    engine = create_engine(shared_postgres_url, poolclass=NullPool)
+    with engine.begin() as connection:
+        for name in inspect(connection).get_table_names():
+            connection.execute(text(f'TRUNCATE "{name}"'))
+    return shared_postgres_url
+
+
+@pytest.fixture(params=["sqlite_url", "postgres_url"])
+def fresh_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a database of each kind, without tables."""
+    found: str = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture(params=["sqlite_url", "bank_postgres_url"])
 def url(request: pytest.FixtureRequest) -> str:
-    """The URL of an empty database of each kind."""
-    name: str = request.param
-    found: str = request.getfixturevalue(f"{name}_url")
+    """The URL of a database of each kind."""
+    found: str = request.getfixturevalue(request.param)
     return found
 
 
@@ -65,7 +94,7 @@ def url(request: pytest.FixtureRequest) -> str:
 def url_and_face(request: pytest.FixtureRequest) -> tuple[str, str, str]:
     """A database and what its transactions look like."""
     database, style, kind = request.param.split()
-    found: str = request.getfixturevalue(f"{database}_url")
+    found: str = request.getfixturevalue(database)
     return found, style, kind
 
 
@@ -92,6 +121,3 @@ def async_engine(url: str, **options: object) -> AsyncEngine:
     address = make_url(url)
     driver = "sqlite+aiosqlite" if address.get_backend_name() == "sqlite" else "postgresql+psycopg"
     return create_async_engine(address.set(drivername=driver), **options)
-
-
-__all__ = ("AsyncBank", "SyncBank", "async_engine")

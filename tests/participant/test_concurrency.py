@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,7 +16,6 @@ from saga.kernel._values import DidNotHappen, Happened, Role
 from saga.participant import is_recorded
 from tests.participant.banks import (
     OPENING,
-    AsyncBank,
     Books,
     Debit,
     Found,
@@ -25,11 +23,9 @@ from tests.participant.banks import (
     Script,
     SyncBank,
     done,
-    face,
     in_doubt,
     step,
 )
-from tests.participant.conftest import async_engine
 
 Result = TypeVar("Result")
 Engines = Callable[..., Engine]
@@ -108,7 +104,7 @@ def race(request: pytest.FixtureRequest, engines: Engines) -> Race:
         url = request.getfixturevalue("sqlite_url")
         options = {"connect_args": {"timeout": PATIENCE}}
         return Race(engines(url, **options), engines(url, **options))
-    url = request.getfixturevalue("postgres_url")
+    url = request.getfixturevalue("bank_postgres_url")
     return Race(engines(url), engines(url, isolation_level=request.param))
 
 
@@ -251,55 +247,6 @@ def test_repeat_that_waited_for_a_rejection_gets_it(race: Race) -> None:
     assert all(is_recorded(error) for error in caught)
     assert race.books.records() == [(ACTION, "", "rejected")]
     assert race.books.balance() == OPENING
-
-
-# -- many at once ----------------------------------------------------------------------
-
-
-async def deliver(bank: AsyncBank, id: str, role: Role) -> None:
-    """Deliver one activity until there is an answer."""
-    while True:
-        try:
-            with step(role, id=id):
-                if role is Role.ACTION:
-                    await bank.debit(Debit(account="bert", amount=1))
-                elif role is Role.COMPENSATION:
-                    await bank.refund(in_doubt(Debit(account="bert", amount=1)))
-                else:
-                    await bank.find_debit()
-        except StepRejected:
-            return
-        except DBAPIError as error:
-            if "locked" not in str(error.orig) and getattr(error.orig, "sqlstate", None) != "40001":
-                raise
-        else:
-            return
-
-
-@pytest.fixture(params=["sqlite", *LEVELS])
-async def crowd(request: pytest.FixtureRequest) -> tuple[str, dict[str, object]]:
-    """A database for many asynchronous deliveries, and the options of its engine."""
-    if request.param == "sqlite":
-        return request.getfixturevalue("sqlite_url"), {"connect_args": {"timeout": PATIENCE}}
-    return request.getfixturevalue("postgres_url"), {"isolation_level": request.param}
-
-
-async def test_many_deliveries_at_the_same_time_add_up(crowd: tuple[str, dict[str, object]], engines: Engines) -> None:
-    """For every key there is at most one action and one compensation, and never one without the other."""
-    url, options = crowd
-    books = Books(engines(url))
-    engine = async_engine(url, pool_size=5, **options)
-    bank = face(engine, "orm")
-    assert isinstance(bank, AsyncBank)
-    roles = [Role.ACTION, Role.ACTION, Role.COMPENSATION, Role.COMPENSATION, Role.PROBE]
-    deliveries = [(f"saga-{number}", role) for number in range(8) for role in roles]
-    random.Random(7).shuffle(deliveries)  # noqa: S311 - an order, no secret
-    async with asyncio.timeout(PATIENCE):
-        await asyncio.gather(*(deliver(bank, id, role) for id, role in deliveries))  # noqa: A001
-    await engine.dispose()
-    assert {state for _, _, state in books.records()} <= {"compensated", "suspended"}
-    assert len(books.records()) == 8
-    assert books.balance("bert") == OPENING
 
 
 def test_late_repeat_meets_a_compensated_action(race: Race) -> None:

@@ -19,8 +19,8 @@ from saga.participant._guard import OUTPUT_LIMIT
 from saga.participant._keys import KEY_BYTES, PART_LENGTH
 from tests.participant.banks import OPENING, Books, Debit, change, done, step
 from tests.participant.banks import Posting as Posted
+from tests.participant.bodies import take
 from tests.participant.conftest import async_engine
-from tests.participant.test_transactions import take
 
 Engines = Callable[..., Engine]
 
@@ -108,13 +108,10 @@ async def asynchronous(connection: AsyncConnection, debit: Debit) -> None:
     await connection.run_sync(change, debit.account, -1)
 
 
-unnamed: Any = lambda connection, debit: None  # noqa: ARG005, E731 - what is refused
-
-
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (unnamed, "function made with def"),
+        (lambda: None, "function made with def"),
         (partial(take), "function made with def"),
         (untyped, "annotate what it returns"),
         (thread, "Thread cannot be journaled"),
@@ -134,7 +131,7 @@ async def test_synchronous_body_of_an_asynchronous_transaction_is_refused(sqlite
     database = async_engine(sqlite_url)
     async with database.begin() as connection:
         with step(), pytest.raises(TypeError, match="must be made with async def"):
-            _ = await barrier.once(connection, body, Debit())
+            await barrier.once(connection, body, Debit())
     await database.dispose()
 
 
@@ -190,6 +187,15 @@ def test_output_above_the_limit_is_refused(engine: Engine) -> None:
     ):
         barrier.once(connection, flood, Debit())
     assert OUTPUT_LIMIT == PAYLOAD_LIMIT
+
+
+def test_input_that_no_json_holds_is_refused(engine: Engine) -> None:
+    """Its hash would say nothing."""
+
+    def body(_: Connection, __: threading.Thread) -> None: ...
+
+    with step(), engine.begin() as connection, pytest.raises(TypeError, match="cannot be put into JSON"):
+        barrier.once(connection, body, threading.Thread())
 
 
 class Wide(BaseModel):

@@ -71,3 +71,10 @@ async def test_probe_runs_no_body(bank: Bank, books: Books) -> None:
     with step(Role.PROBE), pytest.raises(BarrierError, match=r"barrier\.probe"):
         await bank.debit(Debit())
     assert books.records() == []
+
+
+async def test_action_with_its_own_key_is_no_probe_either(bank: Bank, books: Books) -> None:
+    """A key makes a probe only where no step is running."""
+    with step() as context, pytest.raises(BarrierError, match="is no probe"):
+        await bank.find_debit(key=context.key)
+    assert books.records() == []

@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from saga.participant import barrier, barrier_metadata, create_barrier_tables
 from tests.participant.banks import Books, Debit, face, step
+from tests.participant.bodies import take
 from tests.participant.conftest import async_engine
-from tests.participant.test_transactions import take
 
 Engines = Callable[..., Engine]
 
@@ -64,16 +64,16 @@ async def test_purge_works_asynchronously(url: str, engines: Engines) -> None:
     assert len(books.records()) == 2
 
 
-@pytest.mark.parametrize(("age", "limit"), [(timedelta(0), 1), (timedelta(days=-1), 1), (timedelta(days=1), 0)])
-def test_purge_of_everything_is_refused(sqlite_url: str, engines: Engines, age: timedelta, limit: int) -> None:
+@pytest.mark.parametrize(("older_than", "limit"), [(timedelta(0), 1), (timedelta(days=-1), 1), (timedelta(days=1), 0)])
+def test_purge_of_everything_is_refused(sqlite_url: str, engines: Engines, older_than: timedelta, limit: int) -> None:
     """An age of nothing would forget what is being done just now."""
     with engines(sqlite_url).begin() as connection, pytest.raises(ValueError, match="above zero"):
         barrier.purge(connection, older_than=older_than, limit=limit)
 
 
-def test_tables_may_be_created_by_several_at_once(url: str, engines: Engines) -> None:
+def test_tables_may_be_created_by_several_at_once(fresh_url: str, engines: Engines) -> None:
     """Processes that start together do not fail, and what is there stays."""
-    engine = engines(url, tables=False, connect_args={"timeout": 60} if url.startswith("sqlite") else {})
+    engine = engines(fresh_url, tables=False, connect_args={"timeout": 60} if fresh_url.startswith("sqlite") else {})
     start = Barrier(4)
 
     def create() -> None:
@@ -86,9 +86,9 @@ def test_tables_may_be_created_by_several_at_once(url: str, engines: Engines) ->
     assert inspect(engine).get_table_names() == ["saga_barrier"]
 
 
-async def test_tables_are_created_through_an_asynchronous_engine(url: str) -> None:
+async def test_tables_are_created_through_an_asynchronous_engine(fresh_url: str) -> None:
     """The way that the docstring shows."""
-    engine = async_engine(url)
+    engine = async_engine(fresh_url)
     async with engine.begin() as connection:
         await connection.run_sync(create_barrier_tables)
         assert await connection.run_sync(lambda inner: inspect(inner).get_table_names()) == ["saga_barrier"]
@@ -113,9 +113,9 @@ def nothing(_: object, __: int) -> None:
     """A body that changes nothing."""
 
 
-def test_metadata_describes_the_table_that_is_created(url: str, engines: Engines) -> None:
+def test_metadata_describes_the_table_that_is_created(fresh_url: str, engines: Engines) -> None:
     """So a migration made from it fits."""
-    engine = engines(url, tables=False)
+    engine = engines(fresh_url, tables=False)
     create_barrier_tables(engine)
     found = MetaData()
     found.reflect(engine)

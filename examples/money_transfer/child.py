@@ -1,0 +1,70 @@
+"""A worker process as its parent sees it: what it tells, and how it is killed."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+from .batch import News
+
+__all__ = ("Child",)
+
+
+class Child:
+    """A running worker process.
+
+    Args:
+        process: The process, with its output piped.
+    """
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    @classmethod
+    @asynccontextmanager
+    async def running(
+        cls, directory: Path, transfers: Path, *, late: timedelta = timedelta(0)
+    ) -> AsyncIterator["Child"]:
+        """Start a worker; it is killed if it still runs when the block is left."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", f"{__package__}.worker", str(directory), str(transfers)),
+            *("--late", str(late.total_seconds())),
+            stdout=asyncio.subprocess.PIPE,
+            # It finds what this process finds, wherever either was started.
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        child = cls(process)
+        try:
+            yield child
+        finally:
+            await child.kill()
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    async def news(self) -> AsyncIterator[News]:
+        """Yield what the worker tells, until it ends.
+
+        Raises:
+            RuntimeError: if it ended by a fault of its own; its traceback is on standard error.
+        """
+        assert self._process.stdout is not None  # noqa: S101 - piped above
+        async for line in self._process.stdout:
+            if line.endswith(b"\n"):  # a kill may cut the last one
+                yield News.model_validate_json(line)
+        code = await self._process.wait()
+        if code > 0:
+            msg = f"the worker process ended with {code}"
+            raise RuntimeError(msg)
+
+    async def kill(self) -> None:
+        """Kill it (SIGKILL): nothing of it runs any more, not even a `finally`."""
+        if self._process.returncode is None:
+            self._process.kill()
+        await self._process.wait()

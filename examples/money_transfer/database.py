@@ -1,0 +1,25 @@
+"""How the participants of this example open their SQLite databases."""
+
+from pathlib import Path
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry
+
+__all__ = ("open_database",)
+
+
+def open_database(path: Path) -> Engine:
+    """Open a database that only its owner can read; made if it is not there."""
+    path.touch(mode=0o600)
+    # One connection: SQLite has one writer at a time, and waiting for a connection is fairer than for its lock.
+    engine = create_engine(f"sqlite:///{path}", pool_size=1, max_overflow=0)
+    event.listen(engine, "connect", _write_ahead)
+    return engine
+
+
+def _write_ahead(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode = WAL")  # a reader in another process does not stop the writer
+    cursor.execute("PRAGMA synchronous = FULL")  # what was committed survives a loss of power
+    cursor.close()

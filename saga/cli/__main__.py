@@ -1,0 +1,5 @@
+"""Lets `python -m saga.cli` do what `saga` does."""
+
+from saga.cli import main
+
+main()

@@ -1,0 +1,219 @@
+"""The commands that act: `retry`, `skip`, `resolve`, `abort`, `cancel` and `decide`."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import nullcontext
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+from pydantic import ValidationError
+
+from saga.errors import ActRefusedError, InvalidRequestError, SagaError, UnknownSagaError
+from saga.kernel import Abort, Cancel, Decide, Resolve, RetryRequest, Skip
+
+from ._calls import called, named
+from ._exits import ExitCode
+from ._options import AsJson, Call, Database, Id, json_text, opened
+from ._output import console, print_json
+from ._text import printable
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from saga.embedded import Journal
+    from saga.kernel import Request
+
+__all__ = ("abort", "cancel", "decide", "resolve", "retry", "skip")
+
+_WAIT: Final = 10.0
+
+By = Annotated[
+    str, typer.Option("--by", metavar="NAME", help="Who acts; it is journaled.  [required]", show_default=False)
+]
+Why = Annotated[
+    str, typer.Option("--why", metavar="TEXT", help="The reason; it is journaled.  [required]", show_default=False)
+]
+Timeout = Annotated[
+    float, typer.Option("--timeout", metavar="SECONDS", min=0, max=86_400, help="How long to wait for the answer.")
+]
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Leave the request in the journal and do not wait.")]
+
+
+def retry(
+    id: Id,
+    *,
+    by: By = "",
+    why: Why = "",
+    database: Database = "",
+    timeout: Timeout = _WAIT,
+    no_wait: NoWait = False,
+    as_json: AsJson = False,
+) -> None:
+    """Let everything that is blocked be tried again: its cause is fixed."""
+    _act(RetryRequest, id, _fields(by, why), database, 0 if no_wait else timeout, as_json=as_json)
+
+
+def skip(
+    id: Id,
+    call: Call,
+    *,
+    by: By = "",
+    why: Why = "",
+    database: Database = "",
+    timeout: Timeout = _WAIT,
+    no_wait: NoWait = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say that a call's compensation (or confirmation) was done by hand."""
+    fields = _fields(by, why) | {"call": called(call, roles=True)}
+    _act(Skip, id, fields, database, 0 if no_wait else timeout, as_json=as_json)
+
+
+def resolve(
+    id: Id,
+    call: Call,
+    *,
+    happened: Annotated[
+        str | None,
+        typer.Option(metavar="OUTPUT", help="It happened; its output as JSON, or - to read that.", show_default=False),
+    ] = None,
+    did_not_happen: Annotated[
+        bool, typer.Option("--did-not-happen", help="It did not happen, and it never will.")
+    ] = False,
+    by: By = "",
+    why: Why = "",
+    database: Database = "",
+    timeout: Timeout = _WAIT,
+    no_wait: NoWait = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say what became of a call that is in doubt."""
+    if (happened is None) is not did_not_happen:
+        raise typer.BadParameter("say what became of it: either --happened OUTPUT or --did-not-happen")
+    finding = {"finding": "did_not_happen", "payload": None}
+    if happened is not None:
+        finding = {"finding": "happened", "payload": json_text(happened, "the output")}
+    fields = _fields(by, why) | {"call": called(call)} | finding
+    _act(Resolve, id, fields, database, 0 if no_wait else timeout, as_json=as_json)
+
+
+def abort(
+    id: Id,
+    *,
+    by: By = "",
+    why: Why = "",
+    database: Database = "",
+    timeout: Timeout = _WAIT,
+    no_wait: NoWait = False,
+    as_json: AsJson = False,
+) -> None:
+    """Give a saga up before its pivot, and compensate."""
+    _act(Abort, id, _fields(by, why), database, 0 if no_wait else timeout, as_json=as_json)
+
+
+def cancel(
+    id: Id,
+    *,
+    by: By = "",
+    why: Why = "",
+    database: Database = "",
+    timeout: Timeout = _WAIT,
+    no_wait: NoWait = False,
+    as_json: AsJson = False,
+) -> None:
+    """Ask a saga to stop and compensate; after its pivot this is noted only."""
+    _act(Cancel, id, _fields(by, why), database, 0 if no_wait else timeout, as_json=as_json)
+
+
+def decide(
+    id: Id,
+    call: Annotated[
+        str, typer.Argument(metavar="DECISION", help="Decision such as review.1; `review` means its first.")
+    ],
+    answer: Annotated[str, typer.Argument(metavar="ANSWER", help="The answer as JSON, or - to read it.")],
+    *,
+    by: By = "",
+    why: Annotated[str, typer.Option("--why", metavar="TEXT", help="The reason; it is journaled.")] = "",
+    database: Database = "",
+    timeout: Timeout = _WAIT,
+    no_wait: NoWait = False,
+    as_json: AsJson = False,
+) -> None:
+    """Answer a decision; an early answer is kept until it is awaited."""
+    fields = _fields(by, why, why_needed=False) | {"call": called(call)}
+    fields |= {"payload": json_text(answer, "the answer")}
+    _act(Decide, id, fields, database, 0 if no_wait else timeout, as_json=as_json)
+
+
+def _fields(by: str, why: str, *, why_needed: bool = True) -> dict[str, Any]:
+    missing = [name for name, text in (("--by NAME", by), ("--why TEXT", why)) if not text.strip()]
+    if not why_needed:
+        missing = missing[: 0 if by.strip() else 1]
+    if missing:
+        raise typer.BadParameter(f"an act is journaled with who did it and why: give {' and '.join(missing)}")
+    return {"by": by, "why": why}
+
+
+def _act(
+    kind: type[Request], id: str, fields: dict[str, Any], database: str, seconds: float, *, as_json: bool
+) -> None:
+    """Leave the request in the journal, wait for the answer, and say it."""
+    request = _made(kind, fields)
+    with opened(database) as journal:
+        try:
+            with _waiting(journal, id, seconds):
+                answered = journal.send(id, request, timeout=timedelta(seconds=seconds))
+        except (ActRefusedError, InvalidRequestError) as error:
+            _say(id, request, "refused", str(error), None, as_json=as_json)
+            raise typer.Exit(ExitCode.NO) from None
+        state = _state(journal, id)
+        if answered:
+            _say(id, request, "accepted", f"it is journaled, and {id} is {state} now", state, as_json=as_json)
+            return
+        _say(id, request, "queued", _queued(journal, id, seconds), state, as_json=as_json)
+    raise typer.Exit(ExitCode.QUEUED)
+
+
+def _made(kind: type[Request], fields: dict[str, Any]) -> Request:
+    try:
+        return kind(**fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        raise typer.BadParameter(f"--{first['loc'][0]}: {first['msg']}") from None
+
+
+def _waiting(journal: Journal, id: str, seconds: float) -> AbstractContextManager[object]:
+    """Show that an answer is waited for, to somebody at a terminal."""
+    if seconds == 0 or not sys.stderr.isatty():
+        return nullcontext()
+    what = "the engine that drives it" if journal.driven(id) else "an engine; none drives it now"
+    return console(stderr=True).status(f"waiting for {what} (Ctrl-C leaves the request in the journal)")
+
+
+def _state(journal: Journal, id: str) -> str | None:
+    try:
+        return journal.view(id).state.value
+    except UnknownSagaError:  # purged meanwhile
+        return None
+
+
+def _queued(journal: Journal, id: str, seconds: float) -> str:
+    if journal.driven(id):
+        who = "the engine that drives it has not answered" + (f" in {seconds:g} s" if seconds else " yet")
+    else:
+        who = "no engine drives it now"
+    return f"{who}. The request stays in the journal: the next engine that drives {id} carries it out, or refuses it"
+
+
+def _say(id: str, request: Request, outcome: str, message: str, state: str | None, *, as_json: bool) -> None:
+    call: str | None = getattr(request, "call", None)
+    if as_json:
+        print_json(
+            {"id": id, "act": request.request, "call": call, "outcome": outcome, "state": state, "message": message}
+        )
+        return
+    act = named(request.request, call)
+    sentence = printable(f"{id}: {act} {'was refused' if outcome == 'refused' else f'is {outcome}'}: {message}", lines=True)
+    typer.echo(sentence, err=outcome != "accepted")

@@ -1,0 +1,132 @@
+"""The `saga` command: which commands there are, and what their help says."""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from saga._version import __version__
+
+from . import _acts, _classes, _demo, _purging, _reading
+from ._exits import Group
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = ("application", "main")
+
+_ABOUT = """\b
+Business transactions over several services: look at them, act on them, draw them.
+
+The journal is named by --database URL or by the environment's SAGA_DATABASE. Acts work while the engine runs in
+another process: they are left in the journal, and the engine answers.
+"""
+
+_EXITS = """\b
+Exit codes:
+  0  done
+  1  the answer is no: the act was refused, the class has faults
+  2  the command line makes no sense; nothing was tried
+  3  the journal cannot be used, or something is not installed
+  4  there is no such instance
+  5  the act is in the journal, and no engine has answered yet
+
+\b
+Examples:
+  saga demo
+  export SAGA_DATABASE=sqlite:///transfers.db
+  saga list --state stuck
+  saga show transfer-42
+  saga retry transfer-42 --by ann --why "the bank is back"
+  saga check shop.sagas:Order
+
+\b
+With SAGA_TRACEBACK=1 an error shows where it comes from; NO_COLOR=1 takes the colours away.
+"""
+
+
+def _example(*lines: str) -> str:
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+# In the order in which help lists them.
+_COMMANDS: Mapping[str, tuple[Callable[..., None], str]] = {
+    "demo": (_demo.demo, _example("saga demo", "saga demo --transfers 1000 --kill", "saga demo --directory demo")),
+    "list": (
+        _reading.list_,
+        _example(
+            "saga list --database sqlite:///transfers.db",
+            "saga list --state stuck --state compensating --since 2h",
+            "saga list --saga MoneyTransfer --prefix transfer- --limit 0 --json",
+            "saga list --count",
+        ),
+    ),
+    "show": (_reading.show, _example("saga show transfer-42", "saga show transfer-42 --payloads --json")),
+    "retry": (_acts.retry, _example('saga retry transfer-42 --by ann --why "the account is thawed"')),
+    "skip": (_acts.skip, _example('saga skip transfer-42 debit.1 --by ann --why "refunded by hand"')),
+    "resolve": (
+        _acts.resolve,
+        _example(
+            """saga resolve transfer-42 credit.1 --happened '{"id": "p-1"}' --by ann --why "it is in their books\"""",
+            'saga resolve transfer-42 credit.1 --did-not-happen --by ann --why "their books are closed"',
+        ),
+    ),
+    "abort": (_acts.abort, _example('saga abort transfer-42 --by ann --why "the customer gave up"')),
+    "cancel": (_acts.cancel, _example('saga cancel transfer-42 --by ann --why "ordered twice"')),
+    "decide": (
+        _acts.decide,
+        _example("""saga decide transfer-42 review.1 '{"approved": true}' --by ann""", "saga decide order-7 size 3 --by ann"),
+    ),
+    "facts": (_reading.facts, _example("saga facts transfer-42", "saga facts transfer-42 --payloads > transfer-42.ndjson")),
+    "diagram": (
+        _classes.diagram,
+        _example("saga diagram shop.sagas:Order", "saga diagram --id transfer-42", "saga diagram --states"),
+    ),
+    "check": (_classes.check, _example("saga check shop.sagas:Order", "saga check shop.sagas")),
+    "purge": (_purging.purge, _example("saga purge --older-than 90d", "saga purge --older-than 2w --saga MoneyTransfer")),
+}
+
+
+def application() -> typer.Typer:
+    """Return the command with all its commands."""
+    app = typer.Typer(
+        name="saga",
+        cls=Group,
+        help=_ABOUT,
+        epilog=_EXITS,
+        no_args_is_help=True,
+        rich_markup_mode=None,  # help and usage errors as plain text: they read the same in a pipe and on a terminal
+        pretty_exceptions_enable=False,  # it would show the values of variables, payloads among them
+        add_completion=True,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+    app.callback()(_saga)
+    for name, (command, examples) in _COMMANDS.items():
+        app.command(name, epilog=examples)(command)
+    return app
+
+
+def _show_version(asked: bool) -> None:  # noqa: FBT001 - the form of a callback
+    if asked:
+        typer.echo(f"saga {__version__}")
+        raise typer.Exit
+
+
+def _saga(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    _ = version
+
+
+def main() -> None:
+    """Run the command that the arguments of this process name, and end the process with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # an id may hold what the terminal cannot show
+    application()(prog_name="saga")

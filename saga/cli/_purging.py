@@ -1,0 +1,39 @@
+"""The command that removes ended instances."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import nullcontext
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from ._options import AsJson, Database, as_duration, opened
+from ._output import console, print_json
+
+__all__ = ("purge",)
+
+
+def purge(
+    *,
+    older_than: Annotated[
+        timedelta,
+        typer.Option(parser=as_duration, metavar="DURATION", help="Ended longer ago than that: 90s, 12h, 30d, 2w."),
+    ],
+    saga: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this saga, by name; may be given several times.", show_default=False),
+    ] = None,
+    database: Database = "",
+    as_json: AsJson = False,
+) -> None:
+    """Remove instances that ended long ago, for good. Children of open sagas stay; ids are free again."""
+    with opened(database) as journal:
+        busy = console(stderr=True).status("removing ended instances") if sys.stderr.isatty() else nullcontext()
+        with busy:
+            purged = journal.purge(older_than=older_than, sagas=saga)
+    if as_json:
+        print_json({"instances": purged.instances, "facts": purged.facts, "requests": purged.requests})
+    else:
+        typer.echo(f"removed {purged.instances} instances, {purged.facts} facts and {purged.requests} requests")

@@ -1,0 +1,182 @@
+"""The commands that look: `list`, `show` and `facts`."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from saga.kernel import Instance, SagaState, view_of
+
+from ._options import AsJson, Database, Id, Payloads, as_instant, opened
+from ._output import console, print_json, state_style, write_raw_json
+from ._shape import fact_line, summary_value, view_value, without_payloads
+from ._text import day_and_time, printable, time_of_day
+from ._timeline import timeline
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from saga.kernel import Fact, SagaSummary, SagaView
+
+    from ._timeline import Row
+
+__all__ = ("facts", "list_", "show")
+
+_LIMIT = 100
+
+
+def list_(
+    *,
+    database: Database = "",
+    saga: Annotated[str | None, typer.Option(help="Only this saga, by name.", show_default=False)] = None,
+    state: Annotated[
+        list[SagaState] | None,
+        typer.Option(help="Only this state; may be given several times.", case_sensitive=False, show_default=False),
+    ] = None,
+    prefix: Annotated[str, typer.Option(help="Only ids that begin so.", show_default=False)] = "",
+    since: Annotated[
+        datetime | None,
+        typer.Option(
+            parser=as_instant, metavar="TIME", help="Started then or later: 2026-03-04T10:12 (UTC), or 2h ago as 2h."
+        ),
+    ] = None,
+    before: Annotated[
+        datetime | None, typer.Option(parser=as_instant, metavar="TIME", help="Started earlier than that.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=0, help="At most so many; 0 for all.")] = _LIMIT,
+    count: Annotated[
+        bool, typer.Option("--count", help="Only say how many are in each state; of the filters, --saga holds.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List instances, newest first. Payloads are never shown."""
+    filters = state or prefix or since or before
+    if count and filters:
+        raise typer.BadParameter("--count goes with --saga only")
+    with opened(database) as journal:
+        if count:
+            _print_count({each.value: number for each, number in journal.count(saga).items()}, as_json=as_json)
+            return
+        found = list(
+            journal.list(
+                saga=saga,
+                states=state or (),
+                id_prefix=prefix,
+                started_after=since,
+                started_before=before,
+                limit=limit + 1 if limit else None,  # one more tells whether there are more
+            )
+        )
+    shown = found[:limit] if limit else found
+    if as_json:
+        print_json({"instances": [summary_value(one) for one in shown], "more": len(found) > len(shown)})
+    else:
+        _print_list(shown, more=len(found) > len(shown))
+
+
+def _print_count(numbers: dict[str, int], *, as_json: bool) -> None:
+    if as_json:
+        print_json({"states": numbers})
+        return
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for state, number in numbers.items():
+        table.add_row(Text(state, state_style(state)), str(number))
+    console().print(table)
+
+
+def _print_list(shown: list[SagaSummary], *, more: bool) -> None:
+    out = console()
+    if not shown:
+        out.print("no such instances")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("id", overflow="fold")
+    table.add_column("saga", overflow="fold")
+    for name in ("state", "started (UTC)", "changed (UTC)"):
+        table.add_column(name, no_wrap=True)
+    for one in shown:
+        state = Text(one.state.value, state_style(one.state.value))
+        times = (day_and_time(one.started_at), day_and_time(one.changed_at))
+        table.add_row(Text(printable(one.id)), Text(printable(one.saga)), state, *times)
+    out.print(table)
+    if more:
+        out.print(f"the newest {len(shown)}; there are more: --limit 0 lists all", soft_wrap=True)
+
+
+def show(id: Id, *, database: Database = "", payloads: Payloads = False, as_json: AsJson = False) -> None:
+    """Show what happened to an instance: calls with outcomes, attempts and errors, acts, and the ways out if STUCK."""
+    with opened(database) as journal:
+        found = journal.facts(id)
+    view = view_of(Instance().fold_all(found))
+    if as_json:
+        print_json(view_value(view, payloads=payloads))
+    else:
+        _print_view(view if payloads else without_payloads(view), found, payloads=payloads)
+
+
+def _print_view(view: SagaView, found: Sequence[Fact], *, payloads: bool) -> None:
+    out = console()
+    for name, text in _heading(view, payloads=payloads):
+        line = Text(f"{name:<10}") + Text(printable(text), state_style(text) if name == "state" else "")
+        out.print(line, soft_wrap=True)
+    out.print()
+    rows = list(timeline(view, found, payloads=payloads))
+    long = rows[0].at.date() != rows[-1].at.date()
+    width = max(len(printable(row.what)) for row in rows if row.outcome or len(row.what) < 40)
+    for row in rows:
+        _print_row(out, row, width, day=long)
+    if view.state is SagaState.STUCK:
+        out.print()
+        out.print(Text(printable(view.page(), lines=True)), soft_wrap=True)
+        if not os.environ.get("SAGA_DATABASE"):
+            out.print("These commands need --database too, or SAGA_DATABASE.", soft_wrap=True)
+
+
+def _heading(view: SagaView, *, payloads: bool) -> list[tuple[str, str]]:
+    known = [
+        ("id", view.id),
+        ("saga", view.saga),
+        ("state", view.state.value),
+        ("since", f"{day_and_time(view.since)} UTC"),
+        ("started", f"{day_and_time(view.started_at)} UTC"),
+    ]
+    if view.deadline is not None and not view.state.ended:
+        known.append(("deadline", f"{day_and_time(view.deadline)} UTC"))
+    if view.parent is not None:
+        known.append(("parent", view.parent))
+    if view.reason is not None:
+        known.append(("reason", view.reason.value + (f": {view.failure}" if view.failure else "")))
+    if payloads:
+        known.append(("request", view.request))
+        known += [("result", view.result)] if view.result is not None else []
+    return known
+
+
+def _print_row(out: Console, row: Row, width: int, *, day: bool) -> None:
+    clock = time_of_day(row.at, day=day)
+    style = state_style(row.outcome or row.what)
+    line = Text(f"{clock}  ", "dim")
+    line.append(f"{printable(row.what):<{width}}", "" if row.outcome else style)
+    line.append(f"  {row.outcome:<9}" if row.outcome else "", style)
+    line.append(f"  {printable(row.text)}" if row.text else "")
+    line.rstrip()
+    out.print(line, soft_wrap=True)
+    for note in row.notes:
+        out.print(Text(f"{'':<{len(clock)}}    {printable(note)}"), soft_wrap=True)
+
+
+def facts(id: Id, *, database: Database = "", payloads: Payloads = False, as_json: AsJson = False) -> None:
+    """Print an instance's journal: one JSON object per fact and line, in order. It is JSON with or without --json."""
+    _ = as_json
+    with opened(database) as journal:
+        for seq, fact in enumerate(journal.facts(id), start=1):
+            write_raw_json(fact_line(seq, fact, payloads=payloads))

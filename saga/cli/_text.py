@@ -1,0 +1,87 @@
+"""Text as a terminal may show it: nothing in a journal can move the cursor or change colours."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+__all__ = ("day_and_time", "duration_of", "instant_of", "printable", "time_of_day")
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_DURATION = re.compile(r"(\d{1,9})([smhdw])")
+
+
+def printable(text: str, *, lines: bool = False) -> str:
+    r"""Return `text` with everything that is no printable character written as an escape.
+
+    Args:
+        text: Any text, such as the message of an exception.
+        lines: Whether line ends stay.
+
+    Example:
+        >>> printable("frozen\x1b[2J")
+        'frozen\\x1b[2J'
+    """
+    kept = "\n" if lines else ""
+    return "".join(one if one.isprintable() or one in kept else _escaped(one) for one in text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def duration_of(text: str) -> timedelta:
+    """Return a duration such as `90s`, `15m`, `12h`, `30d` or `2w`.
+
+    Raises:
+        ValueError: if it is none.
+
+    Example:
+        >>> duration_of("36h")
+        datetime.timedelta(days=1, seconds=43200)
+    """
+    found = _DURATION.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(f"{text!r} is no duration; write a number with s, m, h, d or w, such as 30d")
+    try:
+        return timedelta(**{_UNITS[found[2]]: int(found[1])})
+    except OverflowError:
+        raise ValueError(f"{text!r} is longer than durations can be") from None
+
+
+def instant_of(text: str, now: datetime) -> datetime:
+    """Return an instant: ISO 8601, UTC where it names no zone, or a duration before `now`.
+
+    Raises:
+        ValueError: if it is none.
+
+    Example:
+        >>> instant_of("2026-03-04 10:12", datetime.now(UTC)).isoformat()
+        '2026-03-04T10:12:00+00:00'
+    """
+    if _DURATION.fullmatch(text.strip()):
+        try:
+            return now - duration_of(text)
+        except OverflowError:
+            raise ValueError(f"{text!r} ago is before all calendars") from None
+    try:
+        found = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is no time; write 2026-03-04, 2026-03-04T10:12 or, for two hours ago, 2h"
+        ) from None
+    try:
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{text!r} is outside of the calendar") from None
+
+
+def day_and_time(at: datetime) -> str:
+    """Return an instant to the second, in UTC, without saying so."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def time_of_day(at: datetime, *, day: bool) -> str:
+    """Return an instant to the millisecond, in UTC, with its day if that is needed."""
+    shown = at.astimezone(UTC)
+    return f"{shown:{'%Y-%m-%d %H:%M:%S' if day else '%H:%M:%S'}}.{shown.microsecond // 1000:03}"

@@ -1,0 +1,79 @@
+"""Opens a journal that exists: nothing is created, migrated or claimed."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+from sqlalchemy import inspect, select
+
+from saga.errors import ForeignJournalError, JournalError, JournalVersionError
+
+from ._address import Address
+from ._database import Database
+from ._faults import explained
+from ._schema import prepare_tables
+from ._tables import JOURNAL_VERSION, versions
+
+__all__ = ("open_existing",)
+
+_TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'"
+
+
+def open_existing(url: str, *, patience: timedelta) -> Database:
+    """Return the database of a journal that exists.
+
+    Raises:
+        JournalError: if there is no journal, or its database does not answer; the type says why.
+        MissingExtraError: if PostgreSQL's driver is not installed.
+    """
+    address = Address.parsed(url)
+    if address.file is not None:
+        _check_file(address.file, patience)
+    database = Database(address, patience=patience)
+    try:
+        _check_version(database)
+        prepare_tables(database, allow_shared=True)  # of this version, so it only looks at them
+    except BaseException:
+        database.discard()
+        raise
+    return database
+
+
+def _check_file(file: Path, patience: timedelta) -> None:
+    """Refuse a file that holds no journal, before a connection of ours changes how SQLite keeps it."""
+    if not file.exists():
+        raise _no_journal(str(file), "there is no such file")
+    uri = f"{file.as_uri()}?mode=ro"
+    try:
+        with closing(sqlite3.connect(uri, uri=True, timeout=patience.total_seconds())) as connection:
+            names = {name for (name,) in connection.execute(_TABLES)}
+    except sqlite3.Error as error:
+        raise explained(error, str(file)) from error
+    if not names:
+        raise _no_journal(str(file), "the file holds no tables")
+    if versions.name not in names:
+        raise ForeignJournalError(
+            f"no journal at {file}: it holds other tables ({', '.join(sorted(names)[:5])}); see that it is the "
+            "file that the engine was given"
+        )
+
+
+def _check_version(database: Database) -> None:
+    with database.read() as connection:
+        if not inspect(connection).has_table(versions.name):
+            raise _no_journal(str(database.address), "it holds none of a journal's tables")
+        version = connection.scalar(select(versions.c.version_num)) or ""
+    if version < JOURNAL_VERSION:
+        raise JournalVersionError(
+            f"the journal at {database.address} has tables of version {version or '0000'}, and this library's "
+            f"are {JOURNAL_VERSION}; an engine of this library migrates them when it opens the journal"
+        )
+
+
+def _no_journal(place: str, reason: str) -> JournalError:
+    return JournalError(
+        f"no journal at {place}: {reason}; give the place that the engine was given, it creates the journal"
+    )

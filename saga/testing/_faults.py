@@ -1,0 +1,157 @@
+"""What can go wrong at one point of a run, and how an attempt behaves then."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+__all__ = ("ATTEMPTS_THAT_FAIL", "Behaviour", "Fault", "FaultKind", "Scenario", "behaviour")
+
+ATTEMPTS_THAT_FAIL: Final = 5
+"""After how many failed attempts an activity that is retried without limit succeeds at last."""
+
+
+class FaultKind(StrEnum):
+    """What is done to one call, one flush or one decision."""
+
+    REJECTED = "rejected"
+    REJECTED_AFTER_UNANSWERED = "rejected after an unanswered attempt"
+    FAILED_ONCE = "an attempt failed, the next one is done"
+    ANSWER_LOST = "an attempt acted but its answer was lost, the next one is done"
+    IN_DOUBT = "in doubt, never acted"
+    IN_DOUBT_ACTED = "in doubt, acted"
+    TIMED_OUT = "in doubt, every attempt passed its time limit"
+    LATE = "in doubt, acts after its time limit"
+    LATE_DUPLICATE = "acts after its time limit, although the next attempt is done"
+    FAILS_LONG = "fails many times, then is done"
+    SLOW = "answers just before its time limit"
+    CRASH_BEFORE = "crash before the effect"
+    CRASH_AFTER = "crash after the effect, before its record"
+    CRASH_RECORDED = "crash after the record"
+    CRASH_ALWAYS = "crash at every attempt, until an operator acts"
+    LEAVE = "its owner lets go of it"
+    CANCEL = "cancelled before the effect"
+    CANCEL_ACTED = "cancelled after the effect, before the answer"
+    CANCEL_IGNORED = "cancelled, but the activity goes on and answers"
+    ABORT = "aborted by an operator before the effect"
+    DEADLINE = "the deadline passes before the effect"
+    DEADLINE_ACTED = "the deadline passes after the effect, before the answer"
+    SKIPPED_MEANWHILE = "fails until an operator has done it by hand"
+    RESOLVED_MEANWHILE = "the probe fails until an operator knows"
+    LOST_AT_FLUSH = "crash at the flush, nothing was written"
+    KEPT_AT_FLUSH = "crash at the flush, all was written"
+    FLUSH_FAILED = "the flush fails, nothing was written"
+    FLUSH_UNKNOWN = "the flush fails, all was written"
+    UNANSWERED = "nobody answers the decision"
+    OTHER_ANSWER = "the decision is answered differently"
+    ANSWERED_EARLY = "the decision is answered before it is asked"
+    ANSWERED_TWICE = "the decision is answered twice"
+
+
+class Behaviour(StrEnum):
+    """What one attempt does."""
+
+    DONE = "done"
+    REJECT = "rejects"
+    FAIL = "fails without acting"
+    LOSE = "acts, and the answer is lost"
+    HANG = "never answers, never acts"
+    LATE = "never answers, acts later"
+    SLOW = "answers just before its time limit"
+    CRASH_BEFORE = "its owner crashes before it acts"
+    CRASH_AFTER = "its owner crashes after it acted"
+    LEAVE = "its owner lets go before it acts"
+    CANCEL = "somebody cancels before it acts"
+    CANCEL_ACTED = "somebody cancels after it acted"
+    CANCEL_IGNORED = "somebody cancels before it acts, and it goes on"
+    ABORT = "an operator aborts before it acts"
+    SKIP = "fails, and an operator does it by hand"
+    RESOLVE = "fails, and an operator says what happened"
+
+
+_FIRST: Final = {
+    FaultKind.REJECTED: Behaviour.REJECT,
+    FaultKind.REJECTED_AFTER_UNANSWERED: Behaviour.FAIL,
+    FaultKind.FAILED_ONCE: Behaviour.FAIL,
+    FaultKind.ANSWER_LOST: Behaviour.LOSE,
+    FaultKind.IN_DOUBT: Behaviour.FAIL,
+    FaultKind.IN_DOUBT_ACTED: Behaviour.LOSE,
+    FaultKind.TIMED_OUT: Behaviour.HANG,
+    FaultKind.LATE: Behaviour.LATE,
+    FaultKind.LATE_DUPLICATE: Behaviour.LATE,
+    FaultKind.FAILS_LONG: Behaviour.FAIL,
+    FaultKind.SLOW: Behaviour.SLOW,
+    FaultKind.CRASH_BEFORE: Behaviour.CRASH_BEFORE,
+    FaultKind.CRASH_AFTER: Behaviour.CRASH_AFTER,
+    FaultKind.CRASH_ALWAYS: Behaviour.CRASH_BEFORE,
+    FaultKind.LEAVE: Behaviour.LEAVE,
+    FaultKind.CANCEL: Behaviour.CANCEL,
+    FaultKind.CANCEL_ACTED: Behaviour.CANCEL_ACTED,
+    FaultKind.CANCEL_IGNORED: Behaviour.CANCEL_IGNORED,
+    FaultKind.ABORT: Behaviour.ABORT,
+    FaultKind.SKIPPED_MEANWHILE: Behaviour.FAIL,
+    FaultKind.RESOLVED_MEANWHILE: Behaviour.FAIL,
+}
+"""What the first attempt does under a fault."""
+_LATER: Final = {
+    FaultKind.IN_DOUBT: Behaviour.FAIL,
+    FaultKind.IN_DOUBT_ACTED: Behaviour.FAIL,
+    FaultKind.TIMED_OUT: Behaviour.HANG,
+    FaultKind.LATE: Behaviour.HANG,
+    FaultKind.CRASH_ALWAYS: Behaviour.CRASH_BEFORE,
+}
+"""What every later attempt does, where it is not done."""
+_SECOND: Final = {
+    FaultKind.REJECTED_AFTER_UNANSWERED: Behaviour.REJECT,
+    FaultKind.SKIPPED_MEANWHILE: Behaviour.SKIP,
+    FaultKind.RESOLVED_MEANWHILE: Behaviour.RESOLVE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault at one point.
+
+    Attributes:
+        target: The activity, such as `debit.1/compensation`; `flush 3`; or the decision `review.1`.
+        kind: What happens there.
+        offset: For a deadline: seconds from the start until it passes; for another answer: its place in the list.
+    """
+
+    target: str
+    kind: FaultKind
+    offset: float = 0
+
+    def __str__(self) -> str:
+        return f"{self.target}: {self.kind}"
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """The faults of one run.
+
+    Attributes:
+        faults: None, or one or more, each at another point.
+        patient: Whether the operator waits for what may still act and works by hand, or else prevents it and retries.
+    """
+
+    faults: tuple[Fault, ...] = ()
+    patient: bool = False
+
+    def __str__(self) -> str:
+        told = "; ".join(map(str, self.faults)) or "nothing is injected"
+        return f"{told}; a patient operator" if self.patient else told
+
+
+def behaviour(kind: FaultKind, number: int) -> Behaviour:
+    """Return what attempt `number`, from 1, does under a fault."""
+    if number == 1:
+        return _FIRST.get(kind, Behaviour.DONE)
+    if kind is FaultKind.FAILS_LONG:
+        return Behaviour.FAIL if number <= ATTEMPTS_THAT_FAIL else Behaviour.DONE
+    if kind in {FaultKind.SKIPPED_MEANWHILE, FaultKind.RESOLVED_MEANWHILE} and number > 2:  # noqa: PLR2004 - as in _SECOND
+        return Behaviour.FAIL
+    if number == 2 and kind in _SECOND:  # noqa: PLR2004 - the attempt after the first
+        return _SECOND[kind]
+    return _LATER.get(kind, Behaviour.DONE)

@@ -1,0 +1,74 @@
+"""One simulated process: the event loop it runs, the instances it drives, and how it ends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from saga.kernel._loop import DeterministicLoop
+from saga.testing._simulated import SimulatedRuntime
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from saga.testing._world import World
+
+__all__ = ("Owner",)
+
+
+class Owner:
+    """A process that drives instances until it crashes or lets go.
+
+    Attributes:
+        loop: Its event loop; it is pumped by the world, and its timers are alarms of virtual time.
+        runtimes: The instances that it drives, by id.
+        alive: Whether it still runs; what a dead owner still tries has no effect.
+        leaving: Whether it lets go of its instances.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.loop = DeterministicLoop(lambda: world.time.seconds, self._timer)
+        self.runtimes: dict[str, SimulatedRuntime] = {}
+        self.alive = True
+        self.leaving = False
+
+    def _timer(self, _: int, handle: asyncio.TimerHandle) -> None:
+        def ring() -> None:
+            if not handle.cancelled():
+                self.loop.fire(handle)
+
+        self._world.time.at(self._world.time.instant(handle.when()), ring, owner=self)
+
+    def soon(self, function: Callable[..., object], *arguments: Any) -> None:  # the function's own arguments
+        """Call a function from a callback of the loop."""
+        self.loop.call_soon(function, *arguments)
+
+    def drive(self, id: str, *, crashed: bool | None = None) -> SimulatedRuntime:
+        """Drive an instance; `crashed` tells how its former owner ended, None that there was none."""
+        runtime = self.runtimes[id] = SimulatedRuntime(self._world, self, id)
+        self.soon(runtime.begin, crashed)
+        return runtime
+
+    # -- ending --------------------------------------------------------------------------
+
+    def crash(self) -> None:
+        """End at once, as by SIGKILL: nothing that is not durable stays."""
+        self.alive = False
+
+    def leave(self) -> None:
+        """Let go of every instance, as when an engine is closed; nothing is recorded for it."""
+        self.leaving = True
+        for runtime in self.runtimes.values():
+            runtime.leave()
+
+    def bury(self) -> None:
+        """Take away what is left of an owner that has ended."""
+        self.alive = False
+        self._world.time.forget(self)
+        self.loop.drop()
+
+    async def never(self) -> NoReturn:
+        """Wait for ever, as code of a dead process does."""
+        await self.loop.create_future()
+        raise AssertionError

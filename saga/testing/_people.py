@@ -1,0 +1,62 @@
+"""Those who answer the decisions of a simulated run."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from saga.kernel import Decide
+from saga.kernel import _facts as f
+from saga.testing._faults import FaultKind
+from saga.testing._script import target_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from saga.kernel import Fact
+    from saga.testing._world import World
+
+__all__ = ("People",)
+
+_THINKING: Final = timedelta(minutes=1)
+
+
+class People:
+    """Answer decisions a minute after they are asked, or before half of their time has passed.
+
+    Args:
+        world: The run.
+        answers: Answers by name of the decision, JSON text; the first one is given unless a fault says otherwise.
+    """
+
+    def __init__(self, world: World, answers: Mapping[str, Sequence[str]]) -> None:
+        self._world = world
+        self._answers = answers
+
+    def begin(self) -> None:
+        """Answer what is answered before it is asked."""
+        for target in self._world.script.early_decisions():
+            answers = self._answers.get(target.rpartition(".")[0])
+            if answers:
+                self._answer(self._world.root, target, answers[0])
+
+    def read(self, instance: str, facts: Sequence[Fact]) -> None:
+        """Take note of facts that became durable; the questions among them will be answered."""
+        for fact in facts:
+            if isinstance(fact, f.DecisionAwaited):
+                self._asked(instance, fact)
+
+    def _asked(self, instance: str, fact: f.DecisionAwaited) -> None:
+        answers = self._answers.get(fact.call.rpartition(".")[0])
+        fault = self._world.script.for_decision(target_of(self._world.root, instance, fact.call))
+        kind = None if fault is None else fault.kind
+        if not answers or kind in {FaultKind.UNANSWERED, FaultKind.ANSWERED_EARLY}:
+            return
+        chosen = int(fault.offset) if fault is not None and kind is FaultKind.OTHER_ANSWER else 0
+        due = fact.at + min(_THINKING, (fact.due - fact.at) / 2)
+        self._world.time.at(due, lambda: self._answer(instance, fact.call, answers[chosen]))
+        if kind is FaultKind.ANSWERED_TWICE:
+            self._world.time.at(due, lambda: self._answer(instance, fact.call, answers[-1]))
+
+    def _answer(self, instance: str, call: str, payload: str) -> None:
+        self._world.ask(instance, Decide(call=call, payload=payload, by="somebody"))

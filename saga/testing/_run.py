@@ -1,0 +1,131 @@
+"""One simulated run of one scenario, from the start of the saga until nothing happens any more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from saga.kernel import SagaState
+from saga.kernel._endings import CODE_FAULTS
+from saga.testing._participants import Participants
+from saga.testing._script import Script
+from saga.testing._world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from saga.kernel import Definition, Instance
+    from saga.testing._faults import Scenario
+    from saga.testing._trace import Trace
+
+__all__ = ("Plan", "Run", "simulate")
+
+_ENOUGH: Final = 2_000
+"""After how many moves of the clock a run counts as endless."""
+_ACTS: Final = 30
+"""After how many acts of the operator a run counts as endless."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What every run of an exploration has in common.
+
+    Attributes:
+        definition: The saga class.
+        request: The request, JSON text.
+        participants: Makes fresh participants for each run.
+        answers: Answers to decisions by name, JSON text.
+        id: Id of the instance.
+    """
+
+    definition: Definition
+    request: str
+    participants: Callable[[], Mapping[str, object]]
+    answers: Mapping[str, list[str]]
+    id: str = "explored"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run that has ended.
+
+    Attributes:
+        plan: What was run.
+        scenario: What was done to it.
+        world: What is left of it: journals, trace, participants.
+        participants: The participants, as they are now.
+        fault: Why it did not come to a proper end, or the empty text.
+    """
+
+    plan: Plan
+    scenario: Scenario
+    world: World
+    participants: Mapping[str, object]
+    fault: str = ""
+
+    @property
+    def trace(self) -> Trace:
+        """What happened."""
+        return self.world.trace
+
+    @property
+    def instance(self) -> Instance:
+        """The root instance at its end."""
+        return self.world.instance(self.world.root)
+
+
+async def simulate(plan: Plan, scenario: Scenario) -> Run:
+    """Run one scenario to its end."""
+    participants = plan.participants()
+    world = World(
+        plan.id,
+        participants=Participants(plan.definition, participants),
+        script=Script(scenario),
+        answers=plan.answers,
+    )
+    world.start(plan.definition, plan.request)
+    fault = await _to_the_end(world)
+    world.owner.bury()
+    return Run(plan, scenario, world, participants, fault)
+
+
+async def _to_the_end(world: World) -> str:
+    await world.settle()
+    for _ in range(_ENOUGH):
+        if world.failures:
+            return f"a conductor raised {world.failures[0]!r}"
+        if _code_fault(world):
+            return ""
+        if not _ended(world) and await world.operator.act():
+            await world.settle()
+            if world.operator.acts > _ACTS:
+                return "it is STUCK again and again, whatever the operator does"
+        elif world.time.next_due is None:
+            return "" if _ended(world) else "nothing will ever happen any more, and it has not ended"
+        else:
+            await world.advance()
+    return "it goes on for ever"
+
+
+def _ended(world: World) -> bool:
+    journal = world.journals[world.root]
+    return bool(journal.facts) and world.instance(world.root).ended
+
+
+def _code_fault(world: World) -> bool:
+    """Tell whether `run` is at fault, so that nobody but its author can go on."""
+    for id, journal in world.journals.items():
+        if journal.facts:
+            instance = world.instance(id)
+            if instance.state is SagaState.STUCK and any(
+                one.reason in CODE_FAULTS and one.call is None and not _poisoned(one.reason)
+                for one in instance.stuck
+            ):
+                return True
+    return False
+
+
+def _poisoned(reason: object) -> bool:
+    from saga.kernel import Reason
+
+    return reason is Reason.POISON

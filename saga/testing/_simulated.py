@@ -1,0 +1,236 @@
+"""The runtime of one simulated instance: an in-memory journal and activities in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from saga.errors import ActRefusedError, JournalWriteError
+from saga.kernel import Conductor, Decider, Instance, SagaStarted, resume
+from saga.kernel import _facts as f
+from saga.testing._attempts import Attempts
+from saga.testing._children import Child
+from saga.testing._faults import FaultKind
+from saga.testing._script import target_of
+from saga.testing._trace import Event, EventKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from saga.kernel import Call, Fact, Failure, Outcome, Request
+    from saga.testing._owner import Owner
+    from saga.testing._time import Alarm
+    from saga.testing._world import World
+
+__all__ = ("SimulatedRuntime",)
+
+_OUTCOMES = (f.CallDone, f.CallRejected, f.CallInDoubt, f.CallProbed)
+_CRASHES = frozenset({FaultKind.LOST_AT_FLUSH, FaultKind.KEPT_AT_FLUSH})
+
+
+class SimulatedRuntime:
+    """Drives one instance for one owner: it is the `Runtime` that the instance's conductor asks.
+
+    Attributes:
+        id: Id of the instance.
+        journal: Its journal.
+        owner: The process that drives it.
+    """
+
+    def __init__(self, world: World, owner: Owner, id: str) -> None:
+        self.id = id
+        self.owner = owner
+        self.world = world
+        self.journal = world.journals[id]
+        self._conductor: Conductor
+        self._task: asyncio.Task[None] | None = None
+        self._alarm: Alarm | None = None
+        self._ends: list[asyncio.Future[Instance]] = []
+
+    @property
+    def instance(self) -> Instance:
+        """What the durable facts come to."""
+        return Instance().fold_all(self.journal.facts)
+
+    # -- Runtime -------------------------------------------------------------------------
+
+    def now(self) -> datetime:
+        """Return virtual time."""
+        return self.world.time.now
+
+    def record(self, facts: Sequence[Fact]) -> None:
+        """Queue facts."""
+        if self.owner.alive:
+            self.journal.record(facts)
+
+    async def flush(self) -> None:
+        """Make durable what was queued when it was called; meanwhile others may go on.
+
+        Raises:
+            JournalWriteError: if the scenario says so.
+        """
+        batches = self.journal.queued
+        await asyncio.sleep(0)
+        await self._live()
+        fault = self.world.script.at_flush() if batches else None
+        if fault is FaultKind.LOST_AT_FLUSH:
+            await self.world.crash("at a flush, before it was written")
+        if fault is FaultKind.FLUSH_FAILED:
+            self._refuse("nothing was written")
+        written = self._commit(batches)
+        if fault is FaultKind.KEPT_AT_FLUSH:
+            await self.world.crash("at a flush, after it was written")
+        if fault is FaultKind.FLUSH_UNKNOWN:
+            self._refuse("all was written")
+        for target in self._outcomes_in(written):
+            if self.world.script.crashes_when_recorded(target):
+                await self.world.crash(f"after the record of {target}")
+
+    def _commit(self, batches: int) -> list[Fact]:
+        first = len(self.journal.facts) + 1
+        written = self.journal.commit(batches)
+        if written:
+            self.world.note(Event(EventKind.DURABLE, self.now(), self.id, number=first))
+            self.world.people.read(self.id, written)
+        return written
+
+    def _refuse(self, text: str) -> None:
+        self.world.note(Event(EventKind.FLUSH_FAILED, self.now(), self.id, text=text))
+        msg = f"the simulated flush of {self.id} failed"
+        raise JournalWriteError(msg)
+
+    def _outcomes_in(self, facts: Sequence[Fact]) -> list[str]:
+        names = [
+            f"{fact.call}/probe" if isinstance(fact, f.CallProbed) else fact.call
+            for fact in facts
+            if isinstance(fact, _OUTCOMES)
+        ]
+        return [target_of(self.world.root, self.id, name) for name in names]
+
+    async def _live(self) -> None:
+        if not self.owner.alive:
+            await self.owner.never()
+
+    async def perform(self, call: Call, failed: Callable[[Failure, bool], None]) -> Outcome:
+        """Perform an activity under its policy in virtual time, or run a nested saga to its end."""
+        if call.step.nested is not None and call.activity.activity is None:
+            return await Child(self, call, call.step.nested).outcome()
+        return await Attempts(self, call, failed).outcome()
+
+    def wake_at(self, due: datetime | None) -> None:
+        """Set the one alarm of this instance."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = None
+        if due is not None and self.owner.alive:
+            self._alarm = self.world.time.at(due, lambda: self.owner.soon(self._tick), owner=self.owner)
+
+    def _tick(self) -> None:
+        if self._task is not None and not self._task.done():
+            self._conductor.tick()
+
+    # -- driving -------------------------------------------------------------------------
+
+    def begin(self, crashed: bool | None) -> None:  # noqa: FBT001 - a callback has no keywords
+        """Start the instance, or go on with it; called from a callback of the owner's loop."""
+        journal = self.journal
+        if not journal.facts:
+            decider = Decider(journal.definition)
+            self._conductor = Conductor(decider, self)
+            self._conductor.start(self._started())
+        else:
+            decider = resume(journal.definition, journal.facts)
+            if decider.instance.ended:
+                return
+            self._conductor = Conductor(decider, self)
+            if crashed is not None:
+                journal.epoch += 1
+                self.world.note(Event(EventKind.TAKEN_OVER, self.now(), self.id, number=journal.epoch))
+                self._conductor.resumed(journal.epoch, crashed=crashed)
+        self._task = self.owner.loop.create_task(self._conductor.conduct())
+        self._task.add_done_callback(self._left)
+
+    def _started(self) -> SagaStarted:
+        journal, at = self.journal, self.now()
+        deadline = None if journal.definition.deadline is None else at + journal.definition.deadline
+        if self.id == self.world.root:
+            deadline = self.world.script.deadline(self.world.started_at) or deadline
+        return SagaStarted(
+            at=at,
+            saga=journal.definition.saga,
+            id=self.id,
+            fingerprint=journal.definition.fingerprint,
+            deadline=deadline,
+            parent=journal.parent,
+            handed_over=journal.handed_over or None,
+            payload=journal.request,
+        )
+
+    def _left(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled() or not self.owner.alive:
+            return
+        error = task.exception()
+        if isinstance(error, JournalWriteError):
+            self.journal.lose_queue()
+            self.begin(crashed=False)
+        elif error is not None:
+            self.world.failures.append(error)
+        elif self.instance.ended:
+            for end in self._ends:
+                if not end.done():
+                    end.set_result(self.instance)
+        else:
+            self.begin(crashed=None)  # changed facts have to be replayed first
+
+    @property
+    def conducting(self) -> asyncio.Task[None] | None:
+        """The task of the conductor that drives the instance now."""
+        return self._task
+
+    def abandoned(self, conducting: asyncio.Task[None] | None) -> bool:
+        """Tell whether nobody waits any more for what `conducting` asked to perform."""
+        ended = conducting is None or conducting.done()
+        return ended or self.owner.leaving or not self.owner.alive
+
+    def leave(self) -> None:
+        """Let go of the instance."""
+        if self._task is not None:
+            self._task.cancel()
+
+    def end(self) -> asyncio.Future[Instance]:
+        """Return a future that is done once the instance has ended, durably."""
+        future: asyncio.Future[Instance] = self.owner.loop.create_future()
+        self._ends.append(future)
+        return future
+
+    # -- requests ------------------------------------------------------------------------
+
+    def ask(self, request: Request, done: Callable[[str], None]) -> None:
+        """Bring a request to the conductor; called from a callback of the owner's loop.
+
+        Args:
+            request: What is asked.
+            done: Is told why it was refused, or the empty text once it is durable.
+        """
+        if self.journal.facts and self.instance.ended:
+            done(f"{self.id} has ended")
+        elif self._task is None or self._task.done():
+            self.owner.soon(self.ask, request, done)  # between two conductors
+        else:
+            self._ask(request, done)
+
+    def _ask(self, request: Request, done: Callable[[str], None]) -> None:
+        try:
+            future = self._conductor.request(request)
+        except ActRefusedError as error:
+            done(str(error))
+            return
+        count = self.journal.recorded
+
+        def acknowledged(future: asyncio.Future[None]) -> None:
+            if not future.cancelled() and self.owner.alive:
+                self.world.note(Event(EventKind.ACKNOWLEDGED, self.now(), self.id, number=count))
+                done("")
+
+        future.add_done_callback(acknowledged)
