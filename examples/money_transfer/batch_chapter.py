@@ -12,7 +12,7 @@ from .world import TRANSFERS
 
 __all__ = ("BatchReport", "carry_out")
 
-KILLS = 5
+KILLS = 4
 
 
 @dataclass(slots=True)

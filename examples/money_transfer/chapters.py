@@ -1,17 +1,16 @@
 """The chapters of the demo: each lets one thing happen to real transfers and shows what became of them."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.text import Text
 
-from saga import Engine, SagaCompensatedError, SagaHandle, SagaStuckError, SagaView
+from saga import SagaCompensatedError, SagaHandle, SagaStuckError, SagaView
 
 from .bank import AccountState, Bank
 from .child import Child
@@ -19,7 +18,6 @@ from .faults import AnswersGetLost, RequestsGetLost
 from .models import Receipt, Review, Transfer
 from .proof import BY_HAND
 from .saga import MoneyTransfer
-from .transfers import read_transfers
 from .world import World
 
 __all__ = ("Stage", "compensated", "happy_path", "in_doubt", "killed", "stuck")
@@ -45,11 +43,11 @@ class Stage:
 
     def say(self, text: str) -> None:
         """Tell the reader something."""
-        self.console.print(text, highlight=False)
+        self.console.print(Text(text))
 
-    def show(self, page: str) -> None:
-        """Show the page of a transfer, as `saga show` would."""
-        self.console.print(Padding(Text(page, style="dim"), (0, 0, 0, 2)))
+    def show(self, view: SagaView) -> None:
+        """Show a transfer as `saga show` would."""
+        self.console.print(Text(view.page()), style="dim", no_wrap=True, overflow="ellipsis")
 
 
 def _transfer(amount: str, *, target: str = TARGET) -> Transfer:
@@ -61,102 +59,110 @@ async def happy_path(stage: Stage) -> Sequence[SagaView]:
     async with stage.world.engine() as engine:
         receipt = await engine.run(MoneyTransfer, _transfer("120.00"), id="happy-path")
         again = await engine.run(MoneyTransfer, _transfer("120.00"), id="happy-path")
-        handle = await engine.get(MoneyTransfer, "happy-path")
-        stage.show((await handle.view()).page())
-        same = "the same receipt" if again == receipt else "ANOTHER RECEIPT"
-        stage.say(f"Started again with the same id, it returns {same}: nothing moves twice.")
-        return [await handle.view()]
+        view = await (await engine.get(MoneyTransfer, "happy-path")).view()
+    stage.show(view)
+    same = "the same receipt" if again == receipt else "ANOTHER RECEIPT"
+    stage.say(f"Started again with the same id, it returns {same}: nothing moves twice.")
+    return [view]
 
 
 async def compensated(stage: Stage) -> Sequence[SagaView]:
-    """The target account is closed: what was debited is refunded."""
+    """The target account is closed: the debit is refunded."""
     async with stage.world.engine() as engine:
         handle = await engine.start(MoneyTransfer, _transfer("80.00", target=CLOSED), id="closed-account")
         stage.say(await _ending(handle))
-        stage.show((await handle.view()).page())
-        return [await handle.view()]
+        view = await handle.view()
+    stage.show(view)
+    return [view]
 
 
 async def in_doubt(stage: Stage) -> Sequence[SagaView]:
     """The credit gets no answer: the bank is asked what became of it."""
     south = stage.directory / "south.db"
-    arrived = await _with_target(stage, AnswersGetLost(south), "answer-lost")
-    stage.say("The bank had credited it, so the transfer went on. Another request never even arrived:")
-    lost = await _with_target(stage, RequestsGetLost(south), "request-lost")
-    stage.say("The probe made sure that it never will, so the debit was refunded.")
+    arrived = await _credited_by(AnswersGetLost(south), stage, "answer-lost")
+    stage.say("The bank had credited it: the transfer went on. Another request never even arrived:")
+    lost = await _credited_by(RequestsGetLost(south), stage, "request-lost")
+    stage.say("The probe made sure that it never will: the debit was refunded.")
     return [arrived, lost]
 
 
-async def _with_target(stage: Stage, bank: Bank, id: str) -> SagaView:
+async def _credited_by(bank: Bank, stage: Stage, id: str) -> SagaView:
     async with stage.world.engine(target_bank=bank) as engine:
         handle = await engine.start(MoneyTransfer, _transfer("200.00"), id=id)
         await _ending(handle)
-        stage.show((await handle.view()).page())
+        view = await handle.view()
+        facts = [fact async for fact in handle.facts() if getattr(fact, "call", "").startswith("credit.1")]
     bank.close()
-    return await _view(stage, id)
+    stage.show(view)
+    stage.say(f"Its journal about the credit: {', '.join(fact.fact for fact in facts)}.")
+    return view
 
 
 async def killed(stage: Stage) -> Sequence[SagaView]:
-    """The process is killed after the bank has acted and before the journal knows."""
-    ids = [f"T-{number:04d}" for number in range(9001, 9009)]
+    """The process is killed when the bank has acted and nobody knows yet."""
+    references = [f"T-{number}" for number in range(9001, 9009)]
     path = stage.directory / "eight.csv"
-    rows = [f"{id},{SOURCE},{TARGET},{10 + number}.00,bakery.1@example.org" for number, id in enumerate(ids)]
+    rows = [f"{one},{SOURCE},{TARGET},{10 + n}.00,bakery.1@example.org" for n, one in enumerate(references)]
     path.write_text("\n".join(["reference,source,target,amount,owner", *rows, ""]), encoding="utf-8")
     async with Child.running(stage.directory, path, late=timedelta(minutes=1)) as child:
-        async with asyncio.timeout(60):
-            while len(_debits(stage.world, ids)) < len(ids):
-                await asyncio.sleep(0.02)
+        await _until_debited(stage.world, references)
         await child.kill()
-    stage.say(
-        f"Process {child.pid} got SIGKILL: the bank has debited {len(ids)} transfers, the journal does not know it."
-    )
+    stage.say(f"Process {child.pid} got SIGKILL. The bank made {len(rows)} debits; the journal knows of none.")
     async with Child.running(stage.directory, path) as child:
         async for _ in child.news():
             pass
     stage.say(f"Process {child.pid} went on where the journal ends, and ran to the end.")
-    views = [await _view(stage, id) for id in ids]
+    views = await _views(stage, references)
     calls = sum(call.attempts for view in views for call in view.calls if call.name == "debit.1")
-    stage.show(views[0].page())
-    stage.say(f"{calls} debits were asked for under {len(ids)} keys; {len(_debits(stage.world, ids))} were posted.")
+    stage.show(views[0])
+    stage.say(f"{calls} times a debit was asked for; {_debits(stage.world, references)} were made.")
     return views
 
 
-def _debits(world: World, ids: Sequence[str]) -> list[str]:
-    keys = {f"{id}/debit.1" for id in ids}
-    return [line.key for line in world.north.ledger() if line.key in keys]
+async def _until_debited(world: World, references: Sequence[str]) -> None:
+    async with asyncio.timeout(60):
+        while _debits(world, references) < len(references):  # noqa: ASYNC110 - another process acts
+            await asyncio.sleep(0.05)
+
+
+def _debits(world: World, references: Sequence[str]) -> int:
+    keys = {f"{one}/debit.1" for one in references}
+    return sum(line.key in keys for line in world.north.ledger())
 
 
 async def stuck(stage: Stage) -> Sequence[SagaView]:
-    """A refund is refused: the saga waits for an operator."""
+    """A refund is refused: the saga is STUCK and waits for an operator."""
     transfer, north = _transfer("25000.00"), stage.world.north
     async with stage.world.engine() as engine:
         handle = await engine.start(MoneyTransfer, transfer, id="frozen-account")
-        await _until(handle, "DecisionAwaited")
-        stage.say("The transfer is large and was debited. While it waits for its review, the account is frozen.")
+        await _until_fact(handle, "DecisionAwaited")
+        stage.say("While a large transfer waits for its review, the source account is frozen.")
         north.set_state(SOURCE, AccountState.FROZEN)
-        no = Review(approved=False, reason="the owner did not order this")
-        await handle.decide(MoneyTransfer.review, no, by="demo")
-        stage.show(await _ending(handle))
-        stage.say("A clerk refunds it over the counter, and says so: saga skip frozen-account debit.1 --by ...")
+        refusal = Review(approved=False, reason="the owner did not order this")
+        await handle.decide(MoneyTransfer.review, refusal, by="demo")
+        stage.say(await _ending(handle))
+        stage.say("A clerk refunds it over the counter, and then does what `saga skip` does.")
         north.post_by_hand(SOURCE, transfer.amount, key=f"{handle.id}/{BY_HAND}")
         await handle.skip(MoneyTransfer.debit, by="demo", why="refunded over the counter")
         stage.say(await _ending(handle))
         return [await handle.view()]
 
 
-async def _until(handle: SagaHandle[Receipt], name: str) -> None:
+async def _until_fact(handle: SagaHandle[Receipt], name: str) -> None:
     async for fact in handle.facts():
         if fact.fact == name:
             return
 
 
 async def _ending(handle: SagaHandle[Receipt]) -> str:
+    """Wait for the end, or until the transfer is STUCK, and say what happened."""
     try:
         return f"{handle.id} completed: {await handle.result()}"
     except (SagaCompensatedError, SagaStuckError) as error:
         return str(error)
 
 
-async def _view(stage: Stage, id: str) -> SagaView:
+async def _views(stage: Stage, references: Sequence[str]) -> list[SagaView]:
     async with stage.world.engine() as engine:
-        return await (await engine.get(MoneyTransfer, id)).view()
+        handles = [await engine.get(MoneyTransfer, one) for one in references]
+        return [await handle.view() for handle in handles]

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -27,7 +27,7 @@ class Child:
     @asynccontextmanager
     async def running(
         cls, directory: Path, transfers: Path, *, late: timedelta = timedelta(0)
-    ) -> AsyncIterator["Child"]:
+    ) -> AsyncGenerator["Child"]:
         """Start a worker; it is killed if it still runs when the block is left."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,

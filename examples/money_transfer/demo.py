@@ -4,7 +4,7 @@ import asyncio
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -53,10 +53,10 @@ def _refuse(reason: str) -> int:
 
 
 @contextmanager
-def _folder(directory: str | None) -> Iterator[Path]:
+def _folder(directory: str | None) -> Generator[Path]:
     if directory is None:
-        with tempfile.TemporaryDirectory(prefix="saga-demo-") as folder:
-            yield Path(folder)
+        with tempfile.TemporaryDirectory(prefix="saga-demo-") as temporary:
+            yield Path(temporary)
         return
     folder = Path(directory).resolve()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)

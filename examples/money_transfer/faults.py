@@ -23,7 +23,7 @@ class AnswersGetLost(Bank):
 class RequestsGetLost(Bank):
     """Credits never arrive, which looks the same to the caller."""
 
-    def credit(self, credit: Credit) -> Posting:
+    def credit(self, credit: Credit) -> Posting:  # noqa: ARG002 - it does not arrive
         """Do nothing, and give no answer."""
         msg = "connection reset by peer"
         raise ConnectionResetError(msg)

@@ -54,10 +54,7 @@ async def prove(world: World, engine: Engine, *, acknowledged: Iterable[str] = (
         engine: An engine on the journal.
         acknowledged: Ids of transfers whose start was acknowledged to somebody; none may be missing.
     """
-    views = [
-        await (await engine.get(MoneyTransfer, one.id)).view()
-        async for one in engine.list(saga=MoneyTransfer)
-    ]
+    views = [await (await engine.get(MoneyTransfer, one.id)).view() async for one in engine.list(saga=MoneyTransfer)]
     lines = [*world.north.ledger(), *world.south.ledger()]
     letters = world.mail.letters()
     before = world.north.opening_total() + world.south.opening_total()
@@ -65,7 +62,7 @@ async def prove(world: World, engine: Engine, *, acknowledged: Iterable[str] = (
     faults = [
         *_faults_of_sums(world, before, after),
         *_faults_of_transfers(views, lines, letters),
-        *(f"{id} was acknowledged and is lost" for id in {*acknowledged} - {view.id for view in views}),
+        *(f"{one} was acknowledged and is lost" for one in {*acknowledged} - {view.id for view in views}),
     ]
     return Proof(
         before=before,
@@ -107,18 +104,14 @@ def _faults_of(
         return
     transfer = Transfer.model_validate_json(view.request)
     completed = view.state is SagaState.COMPLETED
-    debits = effects.get(f"{view.id}/debit.1", ())
-    refunds = [
-        line
-        for key in ("debit.1/compensation", BY_HAND)
-        for line in effects.get(f"{view.id}/{key}", ())
-    ]
-    credits = effects.get(f"{view.id}/credit.1", ())
+    debited = effects.get(f"{view.id}/debit.1", ())
+    refunded = [line for key in ("debit.1/compensation", BY_HAND) for line in effects.get(f"{view.id}/{key}", ())]
+    credited = effects.get(f"{view.id}/credit.1", ())
     wanted = {
         # Of a transfer that was compensated: whatever was taken was given back, and nobody got it.
-        "debits": (debits, 1 if completed else min(len(debits), 1), transfer.source, -transfer.amount),
-        "refunds": (refunds, 0 if completed else len(debits), transfer.source, transfer.amount),
-        "credits": (credits, 1 if completed else 0, transfer.target, transfer.amount),
+        "debits": (debited, 1 if completed else min(len(debited), 1), transfer.source, -transfer.amount),
+        "refunds": (refunded, 0 if completed else len(debited), transfer.source, transfer.amount),
+        "credits": (credited, 1 if completed else 0, transfer.target, transfer.amount),
     }
     for name, (found, count, account, amount) in wanted.items():
         if len(found) != count:

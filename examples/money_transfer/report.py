@@ -5,12 +5,16 @@ from collections import Counter
 from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from .batch_chapter import BatchReport
 from .proof import Proof
 from .transfers import Refused
 
 __all__ = ("Chapter", "Report", "show_batch", "show_proof")
+
+SHOWN = 40
+"""How many refused rows a person is shown."""
 
 
 class Chapter(BaseModel):
@@ -57,9 +61,11 @@ def show_batch(console: Console, batch: BatchReport) -> None:
     console.print(f"{len(accepted) + len(refused)} rows = {len(accepted)} carried out ({ended or 'none'})")
     console.print(f"       + {len(refused)} refused before anything was written:")
     table = Table("line", "why", box=None, padding=(0, 2), header_style="dim")
-    for one in refused:
-        table.add_row(str(one.line), one.reason)
+    for one in refused[:SHOWN]:
+        table.add_row(str(one.line), Text(one.reason))
     console.print(table)
+    if len(refused) > SHOWN:
+        console.print(f"  and {len(refused) - SHOWN} more, which --json lists")
 
 
 def show_proof(console: Console, proof: Proof) -> None:
@@ -79,11 +85,11 @@ def show_proof(console: Console, proof: Proof) -> None:
         table.add_row(name, value)
     console.print(table)
     for fault in proof.faults:
-        console.print(f"[red]{fault}")
+        console.print(Text(fault, style="red"))
     console.print(_verdict(proof))
 
 
 def _verdict(proof: Proof) -> str:
     if proof.holds:
-        return "[bold green]The proof holds: every transfer exactly once or not at all, every cent accounted for."
+        return "[bold green]The proof holds: each transfer exactly once, every cent accounted for."
     return f"[bold red]The proof fails: {len(proof.faults)} faults."

@@ -38,9 +38,7 @@ class MoneyTransfer(Saga):
         source_bank.debit, rejects=[InsufficientFunds, AccountUnavailable], barrier=True
     ).compensated_by(source_bank.refund)
     review = Decision(Review, within=timedelta(hours=4))
-    credit = Pivot(target_bank.credit, rejects=[AccountUnavailable], barrier=True).probed_by(
-        target_bank.find_credit
-    )
+    credit = Pivot(target_bank.credit, rejects=[AccountUnavailable], barrier=True).probed_by(target_bank.find_credit)
     notify = Retriable(mail.send)
 
     async def run(self, transfer: Transfer) -> Receipt:

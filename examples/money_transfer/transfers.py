@@ -1,18 +1,20 @@
 """Reads transfers from a CSV file: every row is either a transfer or refused with its line number."""
 
 import csv
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ValidationError
 
 from .models import Transfer
 
 __all__ = ("Order", "Orders", "Refused", "count_rows", "read_transfers", "resized")
 
 COLUMNS = ("reference", "source", "target", "amount", "owner")
+_REFERENCE = re.compile(r"T-[0-9]{4,12}(-[0-9]{1,6})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +53,15 @@ class Orders:
     refused: tuple[Refused, ...]
 
 
+def _reference(text: str) -> str:
+    if not _REFERENCE.fullmatch(text):
+        msg = "this is no reference; one looks like T-0042"
+        raise ValueError(msg)
+    return text
+
+
 class _Row(BaseModel):
-    reference: Annotated[str, StringConstraints(pattern=r"^T-[0-9]{4,}(-[0-9]+)?$")]
+    reference: Annotated[str, AfterValidator(_reference)]
     transfer: Transfer
 
 
@@ -88,14 +97,14 @@ def _checked(lines: Iterable[str]) -> Iterator[Order | Refused]:
 def _row(line: int, text: str) -> Order | Refused:
     try:
         # One line at a time, so that a quote that nobody closes does not swallow the rest of the file.
-        fields = next(csv.reader([text.rstrip("\r")], strict=True), [])
+        fields = next(csv.reader([text.rstrip("\r")], strict=True), list[str]())
         if len(fields) != len(COLUMNS):
             return Refused(line, f"it has {len(fields)} fields instead of {len(COLUMNS)}")
         reference, *rest = fields
         transfer = dict(zip(COLUMNS[1:], rest, strict=True))
         row = _Row.model_validate({"reference": reference, "transfer": transfer})
     except csv.Error as error:
-        return Refused(line, str(error))
+        return Refused(line, f"it is no row of a CSV file: {error}")
     except ValidationError as error:
         return Refused(line, "; ".join(_faults(error)))
     return Order(line, row.reference, row.transfer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from contextlib import nullcontext
 from datetime import timedelta
@@ -10,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 from pydantic import ValidationError
 
-from saga.errors import ActRefusedError, InvalidRequestError, SagaError, UnknownSagaError
+from saga.errors import ActRefusedError, InvalidRequestError, UnknownSagaError
 from saga.kernel import Abort, Cancel, Decide, Resolve, RetryRequest, Skip
 
-from ._calls import called, named
+from ._calls import called
 from ._exits import ExitCode
 from ._options import AsJson, Call, Database, Id, json_text, opened
 from ._output import console, print_json
@@ -156,24 +157,37 @@ def _fields(by: str, why: str, *, why_needed: bool = True) -> dict[str, Any]:
     return {"by": by, "why": why}
 
 
-def _act(
-    kind: type[Request], id: str, fields: dict[str, Any], database: str, seconds: float, *, as_json: bool
-) -> None:
+def _act(kind: type[Request], id: str, fields: dict[str, Any], database: str, seconds: float, *, as_json: bool) -> None:
     """Leave the request in the journal, wait for the answer, and say it."""
+    if math.isnan(seconds):
+        raise typer.BadParameter("--timeout: nan is no number of seconds")
     request = _made(kind, fields)
     with opened(database) as journal:
-        try:
-            with _waiting(journal, id, seconds):
-                answered = journal.send(id, request, timeout=timedelta(seconds=seconds))
-        except (ActRefusedError, InvalidRequestError) as error:
-            _say(id, request, "refused", str(error), None, as_json=as_json)
-            raise typer.Exit(ExitCode.NO) from None
+        code, outcome, message = _sent(journal, id, request, seconds)
         state = _state(journal, id)
-        if answered:
-            _say(id, request, "accepted", f"it is journaled, and {id} is {state} now", state, as_json=as_json)
-            return
-        _say(id, request, "queued", _queued(journal, id, seconds), state, as_json=as_json)
-    raise typer.Exit(ExitCode.QUEUED)
+    told = {"id": id, "act": request.request, "call": getattr(request, "call", None)}
+    told |= {"outcome": outcome, "state": state, "message": message}
+    if as_json:
+        print_json(told)
+    else:
+        act = " ".join(filter(None, (request.request, told["call"])))
+        typer.echo(printable(f"{id}: {act} {_TOLD[outcome]}; {message}", lines=True), err=code is not ExitCode.OK)
+    if code is not ExitCode.OK:
+        raise typer.Exit(code)
+
+
+_TOLD = {"accepted": "is journaled", "refused": "was refused", "queued": "is queued"}
+
+
+def _sent(journal: Journal, id: str, request: Request, seconds: float) -> tuple[ExitCode, str, str]:
+    try:
+        with _waiting(journal, id, seconds):
+            answered = journal.send(id, request, timeout=timedelta(seconds=seconds))
+    except (ActRefusedError, InvalidRequestError) as error:
+        return ExitCode.NO, "refused", str(error)
+    if not answered:
+        return ExitCode.QUEUED, "queued", _queued(journal, id, seconds)
+    return ExitCode.OK, "accepted", f"the saga is {_state(journal, id)} now"
 
 
 def _made(kind: type[Request], fields: dict[str, Any]) -> Request:
@@ -205,15 +219,3 @@ def _queued(journal: Journal, id: str, seconds: float) -> str:
     else:
         who = "no engine drives it now"
     return f"{who}. The request stays in the journal: the next engine that drives {id} carries it out, or refuses it"
-
-
-def _say(id: str, request: Request, outcome: str, message: str, state: str | None, *, as_json: bool) -> None:
-    call: str | None = getattr(request, "call", None)
-    if as_json:
-        print_json(
-            {"id": id, "act": request.request, "call": call, "outcome": outcome, "state": state, "message": message}
-        )
-        return
-    act = named(request.request, call)
-    sentence = printable(f"{id}: {act} {'was refused' if outcome == 'refused' else f'is {outcome}'}: {message}", lines=True)
-    typer.echo(sentence, err=outcome != "accepted")

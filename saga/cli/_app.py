@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import io
 import sys
-from typing import TYPE_CHECKING, Annotated
+import traceback
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from saga._version import __version__
 
 from . import _acts, _classes, _demo, _purging, _reading
-from ._exits import Group
+from ._exits import ExitCode, Group
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,7 +31,7 @@ Exit codes:
   0  done
   1  the answer is no: the act was refused, the class has faults
   2  the command line makes no sense; nothing was tried
-  3  the journal cannot be used, or something is not installed
+  3  the journal cannot be used, something is not installed, or the command itself failed
   4  there is no such instance
   5  the act is in the journal, and no engine has answered yet
 
@@ -40,7 +41,7 @@ Examples:
   export SAGA_DATABASE=sqlite:///transfers.db
   saga list --state stuck
   saga show transfer-42
-  saga retry transfer-42 --by ann --why "the bank is back"
+  saga retry transfer-42 --by YOU --why "the bank is back"
   saga check shop.sagas:Order
 
 \b
@@ -48,46 +49,92 @@ With SAGA_TRACEBACK=1 an error shows where it comes from; NO_COLOR=1 takes the c
 """
 
 
-def _example(*lines: str) -> str:
-    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+class _Command(NamedTuple):
+    run: Callable[..., None]
+    summary: str
+    examples: tuple[str, ...]
 
 
 # In the order in which help lists them.
-_COMMANDS: Mapping[str, tuple[Callable[..., None], str]] = {
-    "demo": (_demo.demo, _example("saga demo", "saga demo --transfers 1000 --kill", "saga demo --directory demo")),
-    "list": (
+_COMMANDS: Mapping[str, _Command] = {
+    "demo": _Command(
+        _demo.demo,
+        "Move money between two banks, and prove that all is there.",
+        ("saga demo", "saga demo --transfers 1000 --kill", "saga demo --directory demo"),
+    ),
+    "list": _Command(
         _reading.list_,
-        _example(
+        "List instances, newest first.",
+        (
             "saga list --database sqlite:///transfers.db",
             "saga list --state stuck --state compensating --since 2h",
             "saga list --saga MoneyTransfer --prefix transfer- --limit 0 --json",
             "saga list --count",
         ),
     ),
-    "show": (_reading.show, _example("saga show transfer-42", "saga show transfer-42 --payloads --json")),
-    "retry": (_acts.retry, _example('saga retry transfer-42 --by ann --why "the account is thawed"')),
-    "skip": (_acts.skip, _example('saga skip transfer-42 debit.1 --by ann --why "refunded by hand"')),
-    "resolve": (
+    "show": _Command(
+        _reading.show,
+        "Show what happened to an instance, and what helps.",
+        ("saga show transfer-42", "saga show transfer-42 --payloads --json"),
+    ),
+    "retry": _Command(
+        _acts.retry,
+        "Try again what is blocked: the cause is fixed.",
+        ('saga retry transfer-42 --by YOU --why "the account is thawed"',),
+    ),
+    "skip": _Command(
+        _acts.skip,
+        "Say that a compensation was done by hand.",
+        ('saga skip transfer-42 debit.1 --by YOU --why "refunded by hand"',),
+    ),
+    "resolve": _Command(
         _acts.resolve,
-        _example(
-            """saga resolve transfer-42 credit.1 --happened '{"id": "p-1"}' --by ann --why "it is in their books\"""",
-            'saga resolve transfer-42 credit.1 --did-not-happen --by ann --why "their books are closed"',
+        "Say what became of a call that is in doubt.",
+        (
+            """saga resolve transfer-42 credit.1 --happened '{"id": "p-1"}' --by YOU --why "it is booked\"""",
+            'saga resolve transfer-42 credit.1 --did-not-happen --by YOU --why "their books are closed"',
         ),
     ),
-    "abort": (_acts.abort, _example('saga abort transfer-42 --by ann --why "the customer gave up"')),
-    "cancel": (_acts.cancel, _example('saga cancel transfer-42 --by ann --why "ordered twice"')),
-    "decide": (
+    "abort": _Command(
+        _acts.abort,
+        "Give a saga up before its pivot, and compensate.",
+        ('saga abort transfer-42 --by YOU --why "the customer gave up"',),
+    ),
+    "cancel": _Command(
+        _acts.cancel,
+        "Ask a saga to stop and compensate.",
+        ('saga cancel transfer-42 --by YOU --why "ordered twice"',),
+    ),
+    "decide": _Command(
         _acts.decide,
-        _example("""saga decide transfer-42 review.1 '{"approved": true}' --by ann""", "saga decide order-7 size 3 --by ann"),
+        "Answer a decision.",
+        ("""saga decide transfer-42 review.1 '{"approved": true}' --by YOU""", "saga decide order-7 size 3 --by YOU"),
     ),
-    "facts": (_reading.facts, _example("saga facts transfer-42", "saga facts transfer-42 --payloads > transfer-42.ndjson")),
-    "diagram": (
+    "facts": _Command(
+        _reading.facts,
+        "Print an instance's journal, a JSON object per line.",
+        ("saga facts transfer-42", "saga facts transfer-42 --payloads > transfer-42.ndjson"),
+    ),
+    "diagram": _Command(
         _classes.diagram,
-        _example("saga diagram shop.sagas:Order", "saga diagram --id transfer-42", "saga diagram --states"),
+        "Draw a class, an instance or the states, in Mermaid.",
+        ("saga diagram shop.sagas:Order", "saga diagram --id transfer-42", "saga diagram --states"),
     ),
-    "check": (_classes.check, _example("saga check shop.sagas:Order", "saga check shop.sagas")),
-    "purge": (_purging.purge, _example("saga purge --older-than 90d", "saga purge --older-than 2w --saga MoneyTransfer")),
+    "check": _Command(
+        _classes.check,
+        "Check saga classes, and print all their faults.",
+        ("saga check shop.sagas:Order", "saga check shop.sagas"),
+    ),
+    "purge": _Command(
+        _purging.purge,
+        "Remove instances that ended long ago, for good.",
+        ("saga purge --older-than 90d", "saga purge --older-than 2w --saga MoneyTransfer"),
+    ),
 }
+
+
+def _epilog(examples: tuple[str, ...]) -> str:
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in examples)
 
 
 def application() -> typer.Typer:
@@ -104,8 +151,8 @@ def application() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
     app.callback()(_saga)
-    for name, (command, examples) in _COMMANDS.items():
-        app.command(name, epilog=examples)(command)
+    for name, command in _COMMANDS.items():
+        app.command(name, short_help=command.summary, epilog=_epilog(command.examples))(command.run)
     return app
 
 
@@ -129,4 +176,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # an id may hold what the terminal cannot show
-    application()(prog_name="saga")
+    try:
+        application()(prog_name="saga")
+    except Exception:  # noqa: BLE001 - Python's own exit code for it is 1, which means no
+        traceback.print_exc()
+        sys.exit(ExitCode.PLATFORM)

@@ -6,7 +6,7 @@ import typer
 
 from saga.kernel import Role
 
-__all__ = ("called", "named")
+__all__ = ("called",)
 
 _ROLES = frozenset(role.value for role in Role if role is not Role.ACTION)
 
@@ -42,8 +42,3 @@ def _is_call(part: str) -> bool:
     step, _, number = part.partition(".")
     digits = number.isascii() and number.isdecimal() and len(number) < 10  # noqa: PLR2004 - far above any saga
     return step.isidentifier() and digits and not number.startswith("0")
-
-
-def named(act: str, call: str | None) -> str:
-    """Return an act with the call it is about."""
-    return act if call is None else f"{act} {call}"

@@ -47,7 +47,12 @@ def check(
 def _print_loaded(loaded: Loaded, *, as_json: bool) -> None:
     if as_json:
         sagas = [
-            {"saga": one.saga, "steps": list(one.steps), "decisions": list(one.decisions), "fingerprint": one.fingerprint}
+            {
+                "saga": one.saga,
+                "steps": list(one.steps),
+                "decisions": list(one.decisions),
+                "fingerprint": one.fingerprint,
+            }
             for one in loaded.definitions
         ]
         warnings = list(loaded.warnings)

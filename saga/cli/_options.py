@@ -83,9 +83,7 @@ def opened(database: str) -> Generator[Journal]:
         JournalError: if it cannot be used.
     """
     if not database:
-        raise typer.BadParameter(
-            "no journal was named: give --database sqlite:///transfers.db, or set SAGA_DATABASE"
-        )
+        raise typer.BadParameter("no journal was named: give --database sqlite:///transfers.db, or set SAGA_DATABASE")
     from saga.embedded import Journal  # noqa: PLC0415 - SQLAlchemy is loaded when a journal is needed
 
     with Journal.open(database) as journal:
@@ -120,7 +118,7 @@ def json_text(text: str, name: str) -> str:
         given.encode()
     except (ValueError, RecursionError) as error:  # the text may be secret, so it is not shown
         raise typer.BadParameter(
-            f"{name} is no JSON ({error}); quote it for the shell, such as '{{\"id\": \"p-1\"}}' or '\"text\"'"
+            f'{name} is no JSON ({error}); quote it for the shell, such as \'{{"id": "p-1"}}\' or \'"text"\''
         ) from None
     return given
 

@@ -23,7 +23,7 @@ def purge(
     ],
     saga: Annotated[
         list[str] | None,
-        typer.Option(help="Only this saga, by name; may be given several times.", show_default=False),
+        typer.Option(metavar="NAME", help="Only this saga; may be given several times.", show_default=False),
     ] = None,
     database: Database = "",
     as_json: AsJson = False,

@@ -30,17 +30,23 @@ if TYPE_CHECKING:
 __all__ = ("facts", "list_", "show")
 
 _LIMIT = 100
+_WIDEST = 40  # columns of a call's name; a longer one pushes the rest of its line to the right
 
 
 def list_(
     *,
     database: Database = "",
-    saga: Annotated[str | None, typer.Option(help="Only this saga, by name.", show_default=False)] = None,
+    saga: Annotated[str | None, typer.Option(metavar="NAME", help="Only this saga.", show_default=False)] = None,
     state: Annotated[
         list[SagaState] | None,
-        typer.Option(help="Only this state; may be given several times.", case_sensitive=False, show_default=False),
+        typer.Option(
+            metavar="STATE",
+            help="Only this state, such as stuck; may be given several times.",
+            case_sensitive=False,
+            show_default=False,
+        ),
     ] = None,
-    prefix: Annotated[str, typer.Option(help="Only ids that begin so.", show_default=False)] = "",
+    prefix: Annotated[str, typer.Option(metavar="TEXT", help="Only ids that begin so.", show_default=False)] = "",
     since: Annotated[
         datetime | None,
         typer.Option(
@@ -50,7 +56,7 @@ def list_(
     before: Annotated[
         datetime | None, typer.Option(parser=as_instant, metavar="TIME", help="Started earlier than that.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=0, help="At most so many; 0 for all.")] = _LIMIT,
+    limit: Annotated[int, typer.Option(metavar="N", min=0, help="At most so many; 0 for all.")] = _LIMIT,
     count: Annotated[
         bool, typer.Option("--count", help="Only say how many are in each state; of the filters, --saga holds.")
     ] = False,
@@ -131,7 +137,7 @@ def _print_view(view: SagaView, found: Sequence[Fact], *, payloads: bool) -> Non
     out.print()
     rows = list(timeline(view, found, payloads=payloads))
     long = rows[0].at.date() != rows[-1].at.date()
-    width = max(len(printable(row.what)) for row in rows if row.outcome or len(row.what) < 40)
+    width = max(min(len(printable(row.what)), _WIDEST) for row in rows)
     for row in rows:
         _print_row(out, row, width, day=long)
     if view.state is SagaState.STUCK:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from saga.kernel import encode_fact
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from saga.kernel import Fact, SagaSummary, SagaView
 
 __all__ = ("fact_line", "summary_value", "view_value", "without_payloads")
@@ -29,10 +31,14 @@ def summary_value(one: SagaSummary) -> dict[str, Any]:
         "id": one.id,
         "saga": one.saga,
         "state": one.state.value,
-        "started_at": one.started_at.isoformat(),
-        "changed_at": one.changed_at.isoformat(),
+        "started_at": _instant(one.started_at),
+        "changed_at": _instant(one.changed_at),
         "parent": one.parent,
     }
+
+
+def _instant(at: datetime) -> str:
+    return at.isoformat().replace("+00:00", "Z")  # as pydantic writes those of views and facts
 
 
 def view_value(view: SagaView, *, payloads: bool) -> dict[str, Any]:
@@ -55,7 +61,7 @@ def without_payloads(view: SagaView) -> SagaView:
 
 def fact_line(seq: int, fact: Fact, *, payloads: bool) -> str:
     """Return a fact as one JSON object: its number, what the journal holds, and the payload if asked for."""
-    body = encode_fact(fact) if payloads else json.dumps(_bare(json.loads(encode_fact(fact))))
+    body = encode_fact(fact) if payloads else json.dumps(_bare(json.loads(encode_fact(fact))), separators=(",", ":"))
     rest = f',"payload":{fact.payload}' if payloads and fact.payload is not None else ""
     return f'{{"seq":{seq},{body[1:-1]}{rest}}}'
 

@@ -54,8 +54,8 @@ def timeline(view: SagaView, facts: Sequence[Fact], *, payloads: bool) -> Iterat
             for one in fact.adopted:
                 yield Row(fact.at, f"{fact.call}/{one.call}", calls[f"{fact.call}/{one.call}"].state.value)
         elif (found := happening(fact)) is not None:
-            notes = (f"payload  {fact.payload}",) if payloads and fact.payload is not None else ()
-            yield Row(fact.at, *found, notes=notes)
+            answered = payloads and fact.fact in {"DecisionAnswered", "DecisionIgnored"}
+            yield Row(fact.at, *found, notes=(f"answer   {fact.payload}",) if answered else ())
 
 
 def _call_row(id: str, call: CallView, failures: list[str], *, payloads: bool) -> Row:

@@ -27,9 +27,7 @@ def _by(fact: Any) -> str:  # one of the facts that somebody is behind
 
 
 def _stuck(fact: Any) -> str:  # SagaStuck
-    return "; ".join(
-        f"{one.call}: {one.reason.value}" if one.call else one.reason.value for one in fact.reasons
-    )
+    return "; ".join(f"{one.call}: {one.reason.value}" if one.call else one.reason.value for one in fact.reasons)
 
 
 def _recovery(fact: Any) -> str:  # RecoveryStarted

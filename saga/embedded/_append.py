@@ -154,6 +154,8 @@ class Appender:
     def discard(self) -> None:
         """Throw the connection away, and with it a transaction and the locks that it holds."""
         with suppress(Exception):  # whatever is wrong with it is known already
+            self._cursor.close()  # else SQLite keeps the transaction open for its statement's sake
+        with suppress(Exception):
             self._connection.invalidate()
 
     def _insert(self, batches: Sequence[Batch]) -> None:

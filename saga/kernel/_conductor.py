@@ -45,6 +45,7 @@ class Conductor:
         self._woken: asyncio.Future[None] | None = None
         self._due: datetime | None = None
         self._error: BaseException | None = None
+        self._left = False
 
     # -- events, from callbacks of the host's loop ---------------------------------------
 
@@ -71,19 +72,25 @@ class Conductor:
         self._due = None
         while (first := self.decider.next_due()) is not None and first[1] <= self._runtime.now():
             self._apply(f.TimerFired(at=self._now(), timer=first[0]))
+        self._wake()  # a tick that came a moment early sets the alarm again
 
     def request(self, request: Request) -> asyncio.Future[None]:
-        """Take a request; the future is done once its fact is durable.
+        """Take a request; the future is done once its fact is durable, and cancelled if it was not taken.
 
         Raises:
             ActRefusedError: if the request makes no sense in this state.
         """
-        self._apply(admit(self.decider, request, self._now()))
         acknowledged: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._left:
+            acknowledged.cancel()
+            return acknowledged
+        self._apply(admit(self.decider, request, self._now()))
         self._acknowledgements.append((self.decider.instance.count, acknowledged))
         return acknowledged
 
     def _apply(self, fact: f.Fact) -> None:
+        if self._left:
+            return  # what comes now would follow facts that somebody else may have added meanwhile
         try:
             self.decider.apply(fact)
             self._record()
@@ -134,7 +141,9 @@ class Conductor:
 
     def _finished(self, durable: int) -> bool:
         instance = self.decider.instance
-        return durable == instance.count and (instance.ended or self.decider.stale)
+        # What still runs may be answered: a replay that missed the answer would contradict the journal.
+        stale = self.decider.stale and not self._running
+        return durable == instance.count and (instance.ended or stale)
 
     def _acknowledge(self, durable: int) -> None:
         while self._acknowledgements and self._acknowledgements[0][0] <= durable:
@@ -144,6 +153,7 @@ class Conductor:
 
     def _leave(self) -> None:
         """Let go: nothing is recorded for it; the next owner goes on (S6)."""
+        self._left = True
         self._runtime.wake_at(None)
         for task in self._running.values():
             task.cancel()
@@ -158,9 +168,9 @@ class Conductor:
         if not self._at_rest():
             for record in list(instance.in_flight.values()):
                 if record.position <= durable and record.name not in self._running:
-                    self._perform(record, loop)
+                    self._begin(record, loop)
         if self._running:
-            self._stop_what_should_stop()
+            self._stop_what_should_stop(loop)
         first = self.decider.next_due()
         due = None if first is None else first[1]
         if due != self._due:
@@ -168,9 +178,23 @@ class Conductor:
             self._runtime.wake_at(due)
 
     def _at_rest(self) -> bool:
-        """Whether the instance is STUCK in a way that forbids even what is in flight."""
+        """Whether nothing may start: the instance is STUCK, or has to be replayed first."""
         instance = self.decider.instance
-        return instance.state is SagaState.STUCK and not self._running
+        return self.decider.stale or (instance.state is SagaState.STUCK and not self._running)
+
+    def _begin(self, record: CallRecord, loop: asyncio.AbstractEventLoop) -> None:
+        # A child may be running by itself: it has to be asked to stop, and its end awaited (S16).
+        nested = record.role is Role.ACTION and self.decider.definition.step(record.step).nested is not None
+        if self.decider.instance.recovering and record.role is Role.ACTION and not nested:
+            self._give_up(record)
+        else:
+            self._perform(record, loop)
+
+    def _give_up(self, record: CallRecord) -> None:
+        """Backward recovery starts no action: it did not happen, unless a former owner had started it (S5)."""
+        failure = Failure(type="NotStarted", message="backward recovery began first")
+        kind = f.CallInDoubt if record.unanswered else f.CallRejected
+        self._apply(kind(at=self._now(), call=record.name, failure=failure, attempts=0))
 
     def _perform(self, record: CallRecord, loop: asyncio.AbstractEventLoop) -> None:
         call = self._call(record)
@@ -178,20 +202,20 @@ class Conductor:
         self._running[record.name] = task
         task.add_done_callback(lambda task: self._performed(call, task))
 
-    def _stop_what_should_stop(self) -> None:
+    def _stop_what_should_stop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Ask running actions to stop once recovery has begun (S5), and whatever an operator did by hand."""
         recovering = self.decider.instance.recovering and not self._asked_to_stop
         for name, task in list(self._running.items()):
             record = self.decider.instance.in_flight.get(name)
             if record is None or (recovering and record.role is Role.ACTION):
-                task.cancel()
+                loop.call_soon(task.cancel)  # a task that has not begun would end without an outcome
         self._asked_to_stop = self._asked_to_stop or recovering
 
     def _performed(self, call: Call, task: asyncio.Task[Outcome]) -> None:
         self._running.pop(call.name, None)
-        if task.cancelled():
-            return  # the engine is leaving
-        error = task.exception()
+        error = None if task.cancelled() else task.exception()
+        if self._left or task.cancelled():
+            return  # the next owner goes on
         if error is not None:
             self._error = self._error or error
             self._wake()
@@ -214,9 +238,7 @@ class Conductor:
             if record is not None:
                 number = record.attempts + len(record.failures) + 1
                 self._apply(
-                    f.AttemptFailed(
-                        at=self._now(), call=name, attempt=number, failure=failure, overdue=overdue
-                    )
+                    f.AttemptFailed(at=self._now(), call=name, attempt=number, failure=failure, overdue=overdue)
                 )
 
         return failed
@@ -264,9 +286,7 @@ class Conductor:
         rejected = outcome.state is CallState.REJECTED
         certain = rejected and (outcome.recorded or not unanswered or call.role is not Role.ACTION)
         kind = f.CallRejected if certain else f.CallInDoubt
-        return kind(
-            at=at, call=call.name, failure=failure, attempts=outcome.attempts, overdue_at=outcome.overdue_at
-        )
+        return kind(at=at, call=call.name, failure=failure, attempts=outcome.attempts, overdue_at=outcome.overdue_at)
 
     def _finding(self, call: Call, outcome: Outcome, at: datetime) -> f.Fact:
         codec = call.activity.returns

@@ -76,8 +76,8 @@ class Decider:
         instance = self.instance
         if isinstance(fact, f.SagaStarted):
             self._begin()
-        elif self._play is not None:
-            self._release(fact, self._play)
+        elif self._play is not None and self._interruption() is None:
+            self._release(fact, self._play)  # after a cancel or the deadline nothing that run does matters (S6)
         self._continue()
         self._progress()
 
@@ -202,6 +202,7 @@ class Decider:
         elif record.state is CallState.REJECTED:
             play.reject(record.call, failure)
         else:
+            play.abandoned[record.call] = None  # run has to go on without it, whatever becomes known later (S4)
             play.doubt(record.call, failure)
 
     # -- registering ---------------------------------------------------------------------

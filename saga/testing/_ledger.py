@@ -130,7 +130,6 @@ class Ledger:
 
     def take(self, fact: Fact) -> None:
         """Take one fact in."""
-        self.position += 1
         if isinstance(fact, f.CallRegistered):
             self._register(fact)
         elif isinstance(fact, f.CallDone):
@@ -148,6 +147,7 @@ class Ledger:
             self._retry()
         else:
             self._take_other(fact)
+        self.position += 1
 
     def _take_other(self, fact: Fact) -> None:
         if isinstance(fact, f.SagaStarted):
@@ -165,15 +165,20 @@ class Ledger:
         elif not self.committed:
             self.interrupted = True
 
-    def _register(self, fact: f.CallRegistered) -> None:
+    def entry(self, fact: f.CallRegistered) -> Entry:
+        """Return what a registration would add."""
         call, role = split_role(fact.call)
         action = self.entries.get(call)
-        order = (self.position,) if action is None else action.order
+        order = (self.position + 1,) if action is None else action.order
         late = self.committed or (bool(fact.commits) and fact.kind is Kind.RETRIABLE)
-        entry = self.entries[fact.call] = Entry(fact.call, call, role, fact.kind, order, late=late)
+        return Entry(fact.call, call, role, fact.kind, order, late=late)
+
+    def _register(self, fact: f.CallRegistered) -> None:
+        entry = self.entry(fact)
+        self.entries[fact.call] = entry
         if fact.commits:
             self.commit = entry
-        self.finishing = self.finishing or role in {Role.CONFIRMATION, Role.FORGET}
+        self.finishing = self.finishing or entry.role in {Role.CONFIRMATION, Role.FORGET}
 
     def _move(self, name: str, state: CallState) -> None:
         entry = self.entries[name]

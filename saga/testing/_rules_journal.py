@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from saga.errors import JournalOrderError
-from saga.kernel import CallState, Instance, Kind, Reason, Role
+from saga.kernel import CallState, Instance, Kind, Role
 from saga.kernel import _facts as f
 from saga.kernel._endings import CODE_FAULTS
 from saga.testing._ledger import Ledger
@@ -76,9 +76,7 @@ def _check(ledger: Ledger, fact: Fact) -> Iterator[Violation]:
 def _check_registration(ledger: Ledger, fact: f.CallRegistered) -> Iterator[Violation]:
     if fact.call in ledger.entries:
         yield Violation("S12", f"{fact.call} was registered twice")
-    before = Ledger(ledger.definition, dict(ledger.entries), ledger.commit, position=ledger.position)
-    before._register(fact)  # noqa: SLF001 - to read the new name as an entry
-    entry = before.entries[fact.call]
+    entry = ledger.entry(fact)
     if entry.role is Role.ACTION:
         yield from _check_action(ledger, entry, commits=bool(fact.commits))
     elif entry.role is Role.COMPENSATION:
@@ -197,7 +195,3 @@ def _check_stuck(ledger: Ledger, fact: f.SagaStuck) -> Iterator[Violation]:
     if not fact.reasons:
         yield Violation("S9", "the saga became STUCK and does not say why")
 
-
-def explains(reason: Reason) -> bool:
-    """Tell whether a reason for being STUCK is one that an operator can act on."""
-    return reason not in CODE_FAULTS or reason is Reason.POISON

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 from contextvars import copy_context
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -20,8 +21,6 @@ from saga.testing._trace import Event, EventKind, Trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
-    from datetime import timedelta
-
     from saga.kernel import Call, Definition, Request
     from saga.testing._participants import Participants
     from saga.testing._script import Script
@@ -32,6 +31,10 @@ __all__ = ("World",)
 
 _LATENESS = 30
 """Seconds after its time limit at which a late attempt acts, unless the step says that it settles sooner."""
+
+
+_RESTART = timedelta(seconds=1)
+"""How long it takes until another owner takes over."""
 
 
 class World:
@@ -146,6 +149,7 @@ class World:
             else:
                 journal.commit()
         former.bury()
+        self.time.now += _RESTART
         self.owner = Owner(self)
         for id, journal in list(self.journals.items()):
             if journal.facts:
@@ -290,7 +294,7 @@ class World:
     def act_later(self, target: str, call: Call, limit: timedelta) -> None:
         """Let an attempt act after its time limit: as late as the step's settling time allows."""
         policy = call.activity.policy
-        after = type(limit)(seconds=_LATENESS)
+        after = timedelta(seconds=_LATENESS)
         if policy.settle_time is not None and not (policy.barrier or policy.safe_to_overtake):
             after = min(after, policy.settle_time / 2)
         due = self.time.now + limit + after

@@ -58,7 +58,7 @@ async def test_many_deliveries_at_the_same_time_add_up(crowd: tuple[str, dict[st
     """For every key there is at most one action and one compensation, and never one without the other."""
     url, options = crowd
     books = Books(engines(url))
-    engine = async_engine(url, pool_size=5, **options)
+    engine = async_engine(url, **options)
     bank = face(engine, "orm")
     assert isinstance(bank, AsyncBank)
     roles = [Role.ACTION, Role.ACTION, Role.COMPENSATION, Role.COMPENSATION, Role.PROBE]

@@ -57,18 +57,27 @@ def store(opened: Opener, url: str) -> Store:
 
 
 @pytest.fixture
-async def pens(opened: Opener, url: str) -> AsyncGenerator[Pens]:
-    """Make pens on the test's journal; each has a store of its own, as another process would."""
+async def pen_on() -> AsyncGenerator[Callable[[Store], Pen]]:
+    """Start writers on journals; they are closed again."""
     made: list[Pen] = []
 
-    def make(*, seam: Seam = undisturbed) -> Pen:
-        store = opened(url, seam=seam)
+    def start(store: Store) -> Pen:
         made.append(Pen(store, store.writer(asyncio.get_running_loop())))
         return made[-1]
 
-    yield make
+    yield start
     for pen in made:
         await asyncio.to_thread(pen.writer.close)
+
+
+@pytest.fixture
+async def pens(opened: Opener, url: str, pen_on: Callable[[Store], Pen]) -> Pens:
+    """Make pens on the test's journal; each has a store of its own, as another process would."""
+
+    def make(*, seam: Seam = undisturbed) -> Pen:
+        return pen_on(opened(url, seam=seam))
+
+    return make
 
 
 @pytest.fixture
