@@ -22,6 +22,7 @@ def environment(settings: Settings, databases: Databases, results: Measurements,
     return {
         "cpu": cpu_model(),
         "cores": os.cpu_count(),
+        "load_average_before": round(load_before, 2),
         "system": f"{platform.system()} {platform.machine()}",
         "filesystem": filesystem(databases.folder),
         "python": platform.python_version(),

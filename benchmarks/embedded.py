@@ -2,7 +2,7 @@
 
 Run it with `uv run --group bench python -m benchmarks.embedded [--quick] [--json FILE]`.
 Exit codes: 0, every figure asked for was measured and meets its floor; 1, one does not;
-2, the command line was wrong.
+2, the command line was wrong; 130, it was interrupted.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import random
+import signal
 import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -31,16 +33,22 @@ from ._settings import FULL, QUICK, Settings
 from ._verdicts import Verdicts
 
 REPORT_COLUMNS: Final = 130
+INTERRUPTED: Final = 130
+QUIET_LOAD: Final = 0.5
+"""Above it others use the machine, and rates and ratios are not to be trusted."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark and return its exit code."""
     parser = _parser()
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that servers and children are ended
     try:
         figures, shape = run(options)
     except ValueError as error:
         parser.error(str(error))
+    except KeyboardInterrupt:
+        return INTERRUPTED
     line = json.dumps(shape)
     if options.json is None:
         print(line)
@@ -59,12 +67,16 @@ def run(options: argparse.Namespace) -> tuple[list[Figure], dict[str, object]]:
     settings = _settings(options)
     seed = random.SystemRandom().randrange(1 << 32) if options.seed is None else options.seed
     todo = plan(wanted, settings)
+    load_before, _, _ = os.getloadavg()
     with databases(options.directory, with_postgres=todo.needs_postgres) as made:
         with _progress(todo, settings) as tell:
             results = asyncio.run(Measuring(settings, made, seed, tell).run(todo))
-        described = environment(settings, made, results, seed=seed)
+        described = environment(settings, made, results, seed=seed, load_before=load_before)
     figures = Verdicts(results, settings).figures(wanted)
-    show(_console(), figures, results)
+    console = _console()
+    show(console, figures, results)
+    if load_before > QUIET_LOAD:
+        console.print(f"The machine was busy when this began (load {load_before:.1f}): trust the counts only.")
     return figures, report(figures, results, described)
 
 
@@ -82,7 +94,10 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 @contextmanager
 def _progress(todo: Plan, settings: Settings) -> Generator[Callable[[str], None]]:
-    """Show how far the run is; on stderr, so that the report can be piped."""
+    """Show how far the run is, on stderr, so that the report can be piped; a log gets a line per step."""
+    if not sys.stderr.isatty():
+        yield lambda words: print(words, file=sys.stderr, flush=True)
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     steps = len(todo.countings) + len(todo.cells) * (1 + settings.rounds)
     steps += 2 * (settings.cold_starts + 1) * todo.cold_start + todo.recovery + todo.memory

@@ -209,4 +209,4 @@ def _cents(amount: Decimal) -> int:
 
 
 def _euros(cents: int) -> Decimal:
-    return Decimal(cents) / 100
+    return Decimal(cents).scaleb(-2)

@@ -59,7 +59,9 @@ def show_batch(console: Console, batch: BatchReport) -> None:
     accepted, refused = batch.orders.accepted, batch.orders.refused
     ended = ", ".join(f"{count} {state}" for state, count in sorted(Counter(batch.ended.values()).items()))
     console.print(f"{len(accepted) + len(refused)} rows = {len(accepted)} carried out ({ended or 'none'})")
-    console.print(f"       + {len(refused)} refused before anything was written:")
+    console.print(f"       + {len(refused)} refused before anything was written")
+    if not refused:
+        return
     table = Table("line", "why", box=None, padding=(0, 2), header_style="dim")
     for one in refused[:SHOWN]:
         table.add_row(str(one.line), Text(one.reason))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import stat
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -44,8 +45,14 @@ def open_existing(url: str, *, patience: timedelta) -> Database:
 
 def _check_file(file: Path, patience: timedelta) -> None:
     """Refuse a file that holds no journal, before a connection of ours changes how SQLite keeps it."""
-    if not file.exists():
-        raise _no_journal(str(file), "there is no such file")
+    try:
+        is_file = stat.S_ISREG(file.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        raise _no_journal(str(file), "there is no such file") from None
+    except OSError as error:
+        raise _no_journal(str(file), error.strerror or type(error).__name__) from error
+    if not is_file:
+        raise _no_journal(str(file), "that is no file")
     uri = f"{file.as_uri()}?mode=ro"
     try:
         with closing(sqlite3.connect(uri, uri=True, timeout=patience.total_seconds())) as connection:

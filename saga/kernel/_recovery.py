@@ -89,11 +89,10 @@ class Todo:
 
 def next_to_compensate(instance: Instance, definition: Definition, actions: Iterable[CallRecord]) -> Todo:
     """Return what to do next: one compensation at a time, in the order given, past those that are blocked."""
+    if any(one.role is Role.COMPENSATION for one in instance.in_flight.values()):
+        return Todo(waiting=True)
     for record in actions:
-        compensation = instance.calls.get(f"{record.call}/{Role.COMPENSATION.value}")
-        if compensation is not None:
-            if compensation.state is CallState.IN_FLIGHT:
-                return Todo(waiting=True)
+        if f"{record.call}/{Role.COMPENSATION.value}" in instance.calls:
             continue
         due = settled_at(instance, definition, record)
         if due is None:

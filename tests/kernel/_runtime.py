@@ -14,6 +14,9 @@ from saga.kernel._values import CallState, Failure
 from tests.kernel._drive import START, told
 
 
+_PATIENCE = 2  # seconds; a test that failed must not wait for ever
+
+
 class FakeRuntime:
     """Keeps a diary of everything that the conductor asks of it, in order."""
 
@@ -55,12 +58,12 @@ class FakeRuntime:
         assert call.name in [one.call for one in self.durable if isinstance(one, f.CallRegistered)]
         self.calls[call.name], self.failed[call.name] = call, failed
         outcome = self.performing[call.name] = asyncio.get_running_loop().create_future()
-        while not outcome.done():
-            try:
-                await asyncio.shield(outcome)
-            except asyncio.CancelledError:
-                self.diary.append(f"stop {call.name}")
-        return outcome.result()
+        try:
+            return await asyncio.shield(outcome)
+        except asyncio.CancelledError:
+            self.diary.append(f"stop {call.name}")
+            await asyncio.wait([outcome], timeout=_PATIENCE)
+            return outcome.result()
 
     def wake_at(self, due: datetime | None) -> None:
         """Keep the time."""

@@ -173,7 +173,7 @@ def test_nothing_is_called_after_run_returned() -> None:
 
     driven = Driven(transfer(program)).done("fee.1", '"f"').done("debit.1", '"p"').done("debit.1/compensation")
     assert driven.state == "COMPLETED"
-    assert driven.registered == ["debit.1", "fee.1", "debit.1/compensation"]
+    assert driven.registered == ["fee.1", "debit.1", "debit.1/compensation"]
 
 
 def test_a_task_that_never_began_when_run_returned_calls_nothing() -> None:

@@ -64,7 +64,7 @@ async def test_a_cancelled_await_inside_run_asks_nothing_to_stop() -> None:
     conducted = await Conducted(transfer(program)).start()
     conducted.runtime.done("fee.1", '"f"')
     await conducted.settle()
-    assert conducted.runtime.performed() == ["debit.1", "fee.1", "fee.2"]
+    assert conducted.runtime.performed() == ["fee.1", "debit.1", "fee.2"]
     assert conducted.runtime.stopped() == []
     await conducted.leave()
 
@@ -87,13 +87,7 @@ async def test_a_call_that_was_registered_but_not_performed_when_recovery_began_
     await conducted.settle()
     assert conducted.runtime.performed() == []
     assert conducted.decider.instance.state == "COMPENSATED"
-    assert conducted.runtime.diary[-6:-1] == [
-        "record CancelRequested",
-        "record RecoveryStarted cancelled",
-        "flushed",
-        "flush",
-        "flushed",
-    ] or "record CallRejected debit.1" in conducted.runtime.diary
+    assert "record CallRejected debit.1" in conducted.runtime.diary
 
 
 async def test_what_run_calls_in_the_moment_of_its_end_is_never_performed() -> None:

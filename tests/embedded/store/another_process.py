@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from threading import Timer
+from threading import Timer, get_ident
 
 from saga.embedded._database import Point, Write
 from saga.embedded._store import Store
@@ -109,8 +109,8 @@ class Obedient:
         if verb == "start":
             return _word(await self._pen.tried(first(words[0], self._ownership.owner)))
         if verb == "append":
-            id, seq, epoch = words
-            return _word(await self._pen.tried(more(id, int(seq), epoch=int(epoch))))
+            name, seq, epoch = words
+            return _word(await self._pen.tried(more(name, int(seq), epoch=int(epoch))))
         if verb == "claim":
             return " ".join(claim.id for claim in self._ownership.claim([SAGA])) or "nothing"
         return self._arm(verb, words[0])
@@ -132,7 +132,8 @@ def _die() -> None:
 
 def _say_and_stop() -> None:
     print("stopped", flush=True)  # noqa: T201 - how it talks to the test
-    os.kill(os.getpid(), signal.SIGSTOP)
+    # To this thread, which then cannot go on: sent to the process, another thread takes it, and later.
+    signal.pthread_kill(get_ident(), signal.SIGSTOP)
 
 
 def _word(said: list[Exception | None]) -> str:

@@ -14,6 +14,7 @@ from saga.embedded._database import Seam, undisturbed
 from saga.embedded._store import PATIENCE, Store
 from tests.embedded.store.journals import Pen
 
+PenOn = Callable[[Store], Pen]
 Opener = Callable[..., Store]
 
 
@@ -22,6 +23,7 @@ class Pens(Protocol):
 
     def __call__(self, *, seam: Seam = undisturbed) -> Pen:
         """Open the test's journal and start a writer on it."""
+        ...
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from tests.embedded.store.proxy import proxied
 PenOn = Callable[[Store], Pen]
 
 
-class Died(BaseException):  # noqa: N818 - no error: the end of a process
+class Died(BaseException):
     """Stands for the death of the process."""
 
 
@@ -69,7 +69,7 @@ async def test_a_flush_that_breaks_anywhere_is_all_or_nothing(
     assert written(store, "b") == there
     next_pen = pens()
     seq = len(there)
-    await next_pen.write(*(more(id, seq) if kept else first(id) for id in "ab"))
+    await next_pen.write(*(more(name, seq) if kept else first(name) for name in "ab"))
     assert written(store, "a")[-1] == (seq or 1)
 
 
@@ -140,26 +140,29 @@ async def test_one_by_one_what_was_written_before_the_break_stays_acknowledged(p
     said = await together(pen, gate, first("a"), more("stale", 2, epoch=9), first("b"), first("c"))
     assert said[0] is None
     assert all(error is not None for error in said[1:])
-    assert [written(store, id) for id in "abc"] == [[0, 1], [], []]
+    assert [written(store, name) for name in "abc"] == [[0, 1], [], []]
 
 
 # -- the real thing --------------------------------------------------------------------
 
 
-async def test_a_full_disk_loses_nothing_that_was_acknowledged(
-    opened: Opener, pen_on: PenOn, sqlite_url: str
-) -> None:
+def limit_size(connection: sqlite3.Connection, _: object) -> None:
+    """Let SQLite believe that the disk has thirty pages."""
+    connection.execute("PRAGMA max_page_count = 30")
+
+
+async def test_a_full_disk_loses_nothing_that_was_acknowledged(opened: Opener, pen_on: PenOn, sqlite_url: str) -> None:
     """SQLite itself says that the disk is full; what it said yes to before stays."""
     store = opened(sqlite_url)
-    event.listen(store._database.engine, "connect", lambda c, _: c.execute("PRAGMA max_page_count = 30"))
+    event.listen(store._database.engine, "connect", limit_size)
     store.discard()
     pen = pen_on(store)
     kept: list[str] = []
     error: Exception | None = None
     while error is None:
-        id = f"i-{len(kept)}"
-        (error,) = await pen.tried(Batch(id, 1, 0, [("{}", "x" * 2000)], new=first(id).new))
-        kept += [id] if error is None else []
+        name = f"i-{len(kept)}"
+        (error,) = await pen.tried(Batch(name, 1, 0, [("{}", "x" * 2000)], new=first(name).new))
+        kept += [name] if error is None else []
     assert isinstance(error, JournalWriteError)
     assert "full" in str(error)
     assert kept

@@ -133,7 +133,7 @@ async def test_a_limit_leaves_the_rest_for_others(pen: Pen, join: Join) -> None:
 async def test_a_limit_holds_over_several_dead_owners(pen: Pen, join: Join) -> None:
     """Two that crashed do not double it."""
     one, two, me = join(lease=OVER), join(lease=OVER), join()
-    await pen.write(*[first(f"i-{number}", owner) for number in range(3) for owner in [one.owner][:1]])
+    await pen.write(*[first(f"i-{number}", one.owner) for number in range(3)])
     await pen.write(*[first(f"j-{number}", two.owner) for number in range(3)])
     assert len(ids(me, limit=4)) == 4
     assert len(ids(me, limit=4)) == 2
@@ -174,7 +174,7 @@ async def test_claims_at_the_same_time_never_overlap(pen: Pen, opened: Opener, u
 
     def claim(claimer: Ownership) -> list[str]:
         barrier.wait()
-        return [id for _ in range(15) for id in ids(claimer, limit=2)]
+        return [name for _ in range(15) for name in ids(claimer, limit=2)]
 
     with ThreadPoolExecutor(len(claimers)) as pool:
         shares = list(pool.map(claim, claimers))

@@ -47,7 +47,7 @@ def test_updates_count_the_rows_that_were_changed(
 ) -> None:
     """The same holds for changes of state."""
     sql = Appender(database)._sql
-    cursor.executemany(sql.change, [("STUCK", 1, id, epoch) for id, epoch in zip("ab", epochs, strict=True)])
+    cursor.executemany(sql.change, [("STUCK", 1, name, epoch) for name, epoch in zip("ab", epochs, strict=True)])
     assert cursor.rowcount == changed
 
 
@@ -65,4 +65,3 @@ def test_too_few_rows_roll_everything_back(store: Store, database: Database) -> 
     appender.close()
     assert written(store, "a") == [0, 1]
     assert written(store, "b") == [0, 1]
-

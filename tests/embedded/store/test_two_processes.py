@@ -102,7 +102,7 @@ def test_processes_share_the_work(store: Store, url: str) -> None:
         one.tell("claim")
         two.tell("claim")
         answers = [one.answer(), two.answer()]
-    shared = sorted(id for answer in answers for id in answer.split() if id != "nothing")
+    shared = sorted(name for answer in answers for name in answer.split() if name != "nothing")
     assert shared == sorted(f"i-{number}" for number in range(20))
     assert {found.epoch for found in store.list().instances} == {2}
 

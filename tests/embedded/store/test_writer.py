@@ -123,7 +123,7 @@ async def test_only_the_instance_that_was_taken_over_fails(pens: Pens) -> None:
     good, lost, other, new = await asyncio.gather(waiting, *rest)
     assert isinstance(lost, OwnershipLostError)
     assert (good, other, new) == (None, None, None)
-    assert [written(pen.store, id) for id in "abcd"] == [[0, 1, 2], [0, 1], [0, 1, 2], [0, 1]]
+    assert [written(pen.store, name) for name in "abcd"] == [[0, 1, 2], [0, 1], [0, 1, 2], [0, 1]]
     assert pen.writer.failure is None
 
 
@@ -253,11 +253,15 @@ async def test_a_closed_writer_refuses_without_calling_back_at_once(pen: Pen) ->
     assert pen.store.get("a") is None
 
 
+def ignore(_: Exception | None) -> None:
+    """Take no notice."""
+
+
 def test_a_loop_that_is_gone_ends_the_writer_in_peace(store: Store) -> None:
     """An application that closed its loop first loses nothing that was flushed."""
     loop = asyncio.new_event_loop()
     writer = store.writer(loop)
-    loop.call_soon(writer.submit, first("a"), lambda _: None)
+    loop.call_soon(writer.submit, first("a"), ignore)
     loop.call_soon(loop.stop)
     loop.run_forever()
     loop.close()
