@@ -17,7 +17,9 @@ from ._settings import Settings
 _PACKAGES: Final = ("sagakit", "dbos", "sqlalchemy", "psycopg", "pydantic")
 
 
-def environment(settings: Settings, databases: Databases, results: Measurements, *, seed: int) -> dict[str, object]:
+def environment(
+    settings: Settings, databases: Databases, results: Measurements, *, seed: int, load_before: float
+) -> dict[str, object]:
     """Return machine, versions, settings and what the databases said of their durability."""
     return {
         "cpu": cpu_model(),

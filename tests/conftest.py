@@ -3,6 +3,7 @@
 import os
 from collections.abc import Generator
 from contextlib import ExitStack
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -44,3 +45,47 @@ def postgres_url(postgres_server: str) -> Generator[str]:
     yield server.set(database=name).render_as_string(hide_password=False)
     with psycopg.connect(address, autocommit=True) as connection:
         connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+
+
+# -- the page of peer cases --------------------------------------------------------------
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds the option that writes the page of peer cases."""
+    parser.addoption("--peer-page", metavar="FILE", help="write which peer cases the tests of this run cover")
+
+
+class PeerPage:
+    """Collects how the tests of peer cases ended, and writes the page at the end of the run."""
+
+    def __init__(self, file: str) -> None:
+        """Remembers where to."""
+        self._file = Path(file)
+        self._cases: dict[str, list[str]] = {}
+        self._results: dict[str, dict[str, str]] = {}
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Remembers which test belongs to which case."""
+        for item in items:
+            self._cases[item.nodeid] = [case for mark in item.iter_markers("peer") for case in mark.args]
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keeps the worst outcome of a test over its phases and parameters."""
+        for case in self._cases.get(report.nodeid, []):
+            name = report.nodeid.rpartition("::")[2].partition("[")[0]
+            outcomes = self._results.setdefault(case, {})
+            if report.outcome != "passed" or name not in outcomes:
+                outcomes[name] = report.outcome
+
+    def pytest_sessionfinish(self) -> None:
+        """Writes the page."""
+        from tests.peer.page import page  # noqa: PLC0415 - only when the page is asked for
+
+        self._file.write_text(page(self._results), encoding="utf8")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Collects for the page of peer cases if it is asked for."""
+    file = config.getoption("--peer-page")
+    if file:
+        config.pluginmanager.register(PeerPage(file), "peer-page")

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime
 
-    from saga.kernel import Call, Decider, Fact, Failure, Instance, Outcome
+    from saga.kernel import Call, Decider, Fact, Failure, Instance, Outcome, Request
 
-    from ._append import NewInstance
+    from ._append import Answer, NewInstance
     from ._writer import Done
 
-__all__ = ("Drive", "Host")
+__all__ = ("Drive", "Host", "rests")
 
 
 class Host(Protocol):
@@ -38,9 +38,10 @@ class Drive:
     Attributes:
         id: Id of the instance.
         epoch: Number of this owner.
-        conductor: The conductor; another one after a replay.
+        conductor: The conductor; another one after a replay, None once the drive has ended.
         task: Runs the conductor.
         error: Why the drive ended before the instance did, or None.
+        started: Whether the start of the instance is durable.
     """
 
     def __init__(
@@ -49,13 +50,16 @@ class Drive:
         self.id = id
         self.epoch = epoch
         self._decider = decider
-        self.conductor = Conductor(decider, self)
+        self.conductor: Conductor | None = Conductor(decider, self)
         self.task: asyncio.Task[None] | None = None
         self.error: BaseException | None = None
+        self.started = new is None
         self._host = host
         self._seq = seq
         self._new = new
-        self._written_state = decider.instance.state
+        # What a replay concluded beyond the journal is not written, and then nobody here knows what is.
+        self._written_state = None if decider.out else decider.instance.state
+        self._answers: Sequence[Answer] = ()
         self._unflushed = 0
         self._flushed: asyncio.Future[None] | None = None
         self._alarm: asyncio.TimerHandle | None = None
@@ -70,12 +74,42 @@ class Drive:
     @property
     def at_rest(self) -> bool:
         """Whether the instance has ended or is STUCK, durably."""
-        return self._unflushed == 0 and self._new is None and _rests(self.instance)
+        flushed = self.started and self._unflushed == 0 and self.error is None and not self._decider.out
+        return flushed and rests(self.instance)
 
-    def replayed(self, decider: Decider) -> None:
+    @property
+    def left(self) -> bool:
+        """Whether nobody drives the instance here any more, or not before it was replayed."""
+        return self.conductor is None or self.conductor.left
+
+    def replayed(self, decider: Decider) -> Conductor:
         """Go on with a decider that was made from the journal again."""
         self._decider = decider
         self.conductor = Conductor(decider, self)
+        return self.conductor
+
+    def tick(self) -> None:
+        """Let the conductor look at its timers."""
+        if self.conductor is not None:
+            self.conductor.tick()
+
+    def request(self, request: Request, answers: Sequence[Answer] = ()) -> asyncio.Future[None]:
+        """Take a request; the future is done once its fact and `answers` are durable, together.
+
+        It is cancelled if the request was not taken.
+
+        Raises:
+            ActRefusedError: if the request makes no sense in the state that the instance is in.
+        """
+        if self.conductor is None:
+            nobody: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            nobody.cancel()
+            return nobody
+        self._answers = answers
+        try:
+            return self.conductor.request(request)
+        finally:
+            self._answers = ()
 
     # -- Runtime -------------------------------------------------------------------------
 
@@ -86,7 +120,7 @@ class Drive:
     def record(self, facts: Sequence[Fact]) -> None:
         """Queue facts for the writer, as one batch."""
         rows = [(encode_fact(fact), fact.payload) for fact in facts]
-        batch = Batch(self.id, self.epoch, self._seq, rows, self._new, self._change())
+        batch = Batch(self.id, self.epoch, self._seq, rows, self._new, self._change(), self._answers)
         self._seq += len(rows)
         self._new = None
         self._unflushed += 1
@@ -98,13 +132,14 @@ class Drive:
         if state is None or state is self._written_state:
             return None
         self._written_state = state
-        if self._new is not None and not state.ended:
+        if self._new is not None and state.value == self._new.state:
             return None  # the row of a new instance says it already
         return Change(state.value, instance.state_since, state.ended)
 
     def _done(self, error: Exception | None) -> None:
         self._unflushed -= 1
         self.error = self.error or error
+        self.started = self.started or error is None
         if (self._unflushed == 0 or error is not None) and self._flushed is not None:
             if not self._flushed.done():
                 self._flushed.set_result(None)
@@ -134,13 +169,21 @@ class Drive:
     def change(self) -> asyncio.Future[None]:
         """Return a future that is done at the next flush, or when the drive ends."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._changed.append(future)
+        if self.conductor is None:
+            future.set_result(None)
+        else:
+            self._changed.append(future)
         return future
+
+    async def start(self) -> None:
+        """Wait until the start is durable, or the drive ends; `started` tells which."""
+        while not self.started and self.conductor is not None:
+            await self.change()
 
     def rest(self) -> asyncio.Future[None]:
         """Return a future that is done once the instance is at rest, or when the drive ends."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if self.at_rest or (self.task is not None and self.task.done()):
+        if self.at_rest or self.conductor is None:
             future.set_result(None)
         else:
             self._resting.append(future)
@@ -157,7 +200,7 @@ class Drive:
         self.wake_at(None)
         self._changed = _release(self._changed)
         self._resting = _release(self._resting)
-        del self.conductor  # it refers to this drive: without it no collector is needed to free both
+        self.conductor = None  # it refers to this drive: without it no collector is needed to free both
 
 
 def _release(waiting: list[asyncio.Future[None]]) -> list[asyncio.Future[None]]:
@@ -167,5 +210,6 @@ def _release(waiting: list[asyncio.Future[None]]) -> list[asyncio.Future[None]]:
     return []
 
 
-def _rests(instance: Instance) -> bool:
-    return instance.state is SagaState.STUCK or instance.ended
+def rests(instance: Instance) -> bool:
+    """Tell whether an instance has ended, or is STUCK and nobody has acted yet."""
+    return instance.ended or (instance.state is SagaState.STUCK and not instance.act_pending)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ("Journal",)
 
 _LOOK_AGAIN = 0.05  # seconds between two looks for an answer; engines look for requests less often
-_LOOKS_AFTER_END = 20
+_LOOKS_AFTER_END = 60  # the answer to an act that ended the instance comes after the end
 
 
 class Journal:
@@ -194,7 +194,6 @@ class Journal:
                 return True
             if time.monotonic() >= until:
                 return False
-            # The act itself may have ended the instance; then its answer is about to follow.
             ended_for += reply.ended
             time.sleep(_LOOK_AGAIN)
 

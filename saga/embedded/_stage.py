@@ -47,6 +47,7 @@ class Stage:
 
     Attributes:
         drives: The instances that this process drives, by id.
+        broken: Why this process cannot drive instances that it owns, by id; their next owner may.
         journals: Reads them, waits for them, and sends requests to those who drive them.
         leaving: Whether the engine is closing.
     """
@@ -63,6 +64,7 @@ class Stage:
         payload_limit: int,
     ) -> None:
         self.drives: dict[str, Drive] = {}
+        self.broken: dict[str, Exception] = {}
         self.store = store
         self.definitions = definitions
         self._writer = writer
@@ -71,6 +73,7 @@ class Stage:
         self._owner = owner
         self._payload_limit = payload_limit
         self._loop = asyncio.get_running_loop()
+        self._until = 0.0
         self.leaving = False
         self.journals = EmbeddedJournals(self)
 
@@ -87,14 +90,14 @@ class Stage:
     def tick(self, drive: Drive, due: datetime) -> asyncio.TimerHandle:
         """Let the conductor of a drive look at its timers at `due`."""
         delay = max(0.0, (due - self._clock.now()).total_seconds())
-        return self._loop.call_later(delay, lambda: drive.conductor.tick())
+        return self._loop.call_later(delay, drive.tick)
 
     async def perform(self, drive: Drive, call: Call, failed: Callable[[Failure, bool], None]) -> Outcome:
         """Perform an activity, or drive a nested saga to its end."""
         if self.leaving:
             await self._loop.create_future()  # until the drive is cancelled: the next owner performs it
         if call.step.nested is not None and call.activity.activity is None:
-            return await perform_child(self, self.journals, call, call.step.nested)
+            return await perform_child(self, drive, call, call.step.nested)
         return await self._performer.perform(call, failed)
 
     # -- starting and resuming -----------------------------------------------------------
@@ -133,8 +136,8 @@ class Stage:
         )
         drive = Drive(self, id, epoch=1, seq=1, decider=decider, new=new)
         # In a callback: the deterministic loop may not be pumped from inside a task.
-        self._loop.call_soon(drive.conductor.start, started)
-        self._go(drive)
+        self._loop.call_soon(conductor.start, started)
+        self._go(drive, conductor)
         return drive
 
     async def ensure(self, definition: Definition, id: str, payload: str, *, parent: str, handed_over: bool) -> None:
@@ -142,24 +145,31 @@ class Stage:
         if id in self.drives or await asyncio.to_thread(self.store.get, id) is not None:
             return
         drive = self.launch(definition, id, payload, parent=parent, handed_over=handed_over)
-        await drive.change()
+        await drive.start()
         if drive.error is not None and not isinstance(drive.error, DuplicateInstanceError):
             raise drive.error
 
-    async def resume(self, claim: Claim, rows: list[StoredFact], *, crashed: bool) -> None:
+    async def resume(self, claim: Claim, rows: list[StoredFact]) -> None:
         """Go on with an instance that was claimed."""
+        former = self.drives.get(claim.id)
+        if former is not None:  # it was taken over, and let go of again, while this process slept
+            self._stop(former, _taken_over(former))
         definition = self.definitions[claim.saga]
         try:
             facts = facts_of(rows)
             decider = await self.in_callback(lambda: resume(definition, facts, payload_limit=self._payload_limit))
-        except Exception:
+        except Exception as error:
+            self.broken[claim.id] = error
             logger.exception("an instance cannot be resumed", extra={"saga": claim.saga, "id": claim.id})
             return
         drive = Drive(self, claim.id, epoch=claim.epoch, seq=len(rows) + 1, decider=decider)
-        await self.in_callback(lambda: drive.conductor.resumed(claim.epoch, crashed=crashed))
-        self._go(drive)
+        conductor = drive.conductor
+        if conductor is not None and not decider.instance.ended:
+            await self.in_callback(lambda: conductor.resumed(claim.epoch, crashed=claim.crashed))
+        self._go(drive, conductor)
 
     def _go(self, drive: Drive) -> None:
+        self.broken.pop(drive.id, None)
         self.drives[drive.id] = drive
         drive.task = self._loop.create_task(self._drive(drive))
 
@@ -168,6 +178,8 @@ class Stage:
         future: asyncio.Future[T] = self._loop.create_future()
 
         def call() -> None:
+            if future.cancelled():
+                return  # nobody awaits it any more
             try:
                 future.set_result(function())
             except BaseException as error:  # noqa: BLE001 - belongs to whoever awaits

@@ -30,6 +30,7 @@ class Conductor:
 
     Attributes:
         decider: The rules and the state of the instance.
+        left: Whether it let go: it takes no note of anything any more.
 
     Example:
         The engine's whole part is this: make a decider (new, or by `resume`), make a runtime, and
@@ -45,7 +46,7 @@ class Conductor:
         self._woken: asyncio.Future[None] | None = None
         self._due: datetime | None = None
         self._error: BaseException | None = None
-        self._left = False
+        self.left = False
 
     # -- events, from callbacks of the host's loop ---------------------------------------
 
@@ -81,7 +82,7 @@ class Conductor:
             ActRefusedError: if the request makes no sense in this state.
         """
         acknowledged: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if self._left:
+        if self.left:
             acknowledged.cancel()
             return acknowledged
         self._apply(admit(self.decider, request, self._now()))
@@ -89,7 +90,7 @@ class Conductor:
         return acknowledged
 
     def _apply(self, fact: f.Fact) -> None:
-        if self._left:
+        if self.left:
             return  # what comes now would follow facts that somebody else may have added meanwhile
         try:
             self.decider.apply(fact)
@@ -153,7 +154,7 @@ class Conductor:
 
     def _leave(self) -> None:
         """Let go: nothing is recorded for it; the next owner goes on (S6)."""
-        self._left = True
+        self.left = True
         self._runtime.wake_at(None)
         for task in self._running.values():
             task.cancel()
@@ -214,7 +215,7 @@ class Conductor:
     def _performed(self, call: Call, task: asyncio.Task[Outcome]) -> None:
         self._running.pop(call.name, None)
         error = None if task.cancelled() else task.exception()
-        if self._left or task.cancelled():
+        if self.left or task.cancelled():
             return  # the next owner goes on
         if error is not None:
             self._error = self._error or error

@@ -54,7 +54,12 @@ def test_a_file_without_a_journal(
     if make is not None:
         make(file)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    for command in (("list",), ("show", "t-1"), ("retry", "t-1", "--by", "me", "--why", "x"), ("purge", "--older-than", "1d")):
+    for command in (
+        ("list",),
+        ("show", "t-1"),
+        ("retry", "t-1", "--by", "me", "--why", "x"),
+        ("purge", "--older-than", "1d"),
+    ):
         ended = saga(*command, database=f"sqlite:///{file}")
         assert (ended.code, ended.out) == (3, "")
         assert told in ended.err
@@ -116,7 +121,7 @@ def test_a_journal_that_was_changed_by_hand(saga: Command, tmp_path: Path) -> No
     url = filled(tmp_path)
     with closing(sqlite3.connect(tmp_path / "journal.db")) as connection, connection:
         connection.execute("DELETE FROM saga_facts WHERE seq = 2")
-        connection.execute("UPDATE saga_facts SET body = '{\"fact\": \"Nothing\"}' WHERE number = 1 AND seq = 3")
+        connection.execute('UPDATE saga_facts SET body = \'{"fact": "Nothing"}\' WHERE number = 1 AND seq = 3')
     ended = saga("show", "refused-1", database=url)
     assert (ended.code, "the journal is not in order" in ended.err) == (3, True)
     ended = saga("show", "done-1", database=url)

@@ -1,13 +1,17 @@
 """Acts that no engine answers now: they wait in the journal for the next one."""
 
 import json
+import sqlite3
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from saga.embedded import Journal
+from saga.errors import ActRefusedError
 from saga.kernel import RetryRequest
 from tests.cli.conftest import Command, driving, filled
 
@@ -53,3 +57,28 @@ def test_a_program_is_told_too(tmp_path: Path) -> None:
         request = RetryRequest(by="me", why="because")
         assert journal.send("lost-1", request, timeout=timedelta(0)) is False
         assert journal.purge(older_than=timedelta(0)).instances == 2
+
+
+def end_and_answer(file: Path, id: str, *, answer: bool) -> None:
+    """Play an engine that ends an instance because of a request, and answers it in another transaction."""
+    with closing(sqlite3.connect(file, timeout=30, isolation_level=None)) as connection:
+        while not connection.execute("SELECT 1 FROM saga_requests WHERE answered_at IS NULL").fetchone():
+            time.sleep(0.01)
+        connection.execute("UPDATE saga_instances SET ended_at = 1, state = 'COMPENSATED' WHERE id = ?", (id,))
+        time.sleep(0.2)  # the asking process looks in between
+        if answer:
+            connection.execute("UPDATE saga_requests SET answered_at = 1, answer = ''")
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_the_answer_may_come_after_the_end(tmp_path: Path, answer: bool) -> None:  # noqa: FBT001 - a parameter
+    """An act that ends the instance is answered after the end; an end without an answer is a refusal."""
+    request = RetryRequest(by="me", why="because")
+    with ThreadPoolExecutor(1) as threads, Journal.open(filled(tmp_path)) as journal:
+        engine = threads.submit(end_and_answer, tmp_path / "journal.db", "lost-1", answer=answer)
+        if answer:
+            assert journal.send("lost-1", request, timeout=timedelta(seconds=60)) is True
+        else:
+            with pytest.raises(ActRefusedError, match="lost-1 has ended"):
+                journal.send("lost-1", request, timeout=timedelta(seconds=60))
+        engine.result()

@@ -115,7 +115,9 @@ def test_show_tells_what_a_saga_waits_for(saga: Command, journal: str) -> None:
 
 
 @pytest.mark.parametrize("id", list(TRANSFERS))
-@pytest.mark.parametrize("command", [("show",), ("show", "--json"), ("facts",), ("facts", "--json"), ("list",)], ids=" ".join)
+@pytest.mark.parametrize(
+    "command", [("show",), ("show", "--json"), ("facts",), ("facts", "--json"), ("list",)], ids=" ".join
+)
 def test_payloads_are_hidden(saga: Command, journal: str, command: tuple[str, ...], id: str) -> None:
     """Requests, inputs, outputs, results and the data of a rejection are not shown unasked."""
     named = () if command[0] == "list" else (id,)

@@ -29,7 +29,8 @@ def test_printable_text_stays(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("0s", 0), ("90s", 90), ("15m", 900), ("36h", 129_600), ("30d", 2_592_000), (" 2w ", 1_209_600)]
+    ("text", "seconds"),
+    [("0s", 0), ("90s", 90), ("15m", 900), ("36h", 129_600), ("30d", 2_592_000), (" 2w ", 1_209_600)],
 )
 def test_durations(text: str, seconds: int) -> None:
     """A number and a unit."""

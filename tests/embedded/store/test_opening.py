@@ -23,8 +23,9 @@ from saga.errors import (
     JournalReadOnlyError,
     MissingExtraError,
 )
+from tests.embedded.store.another_process import ROOT
 from tests.embedded.store.conftest import Opener, PenOn
-from tests.embedded.store.journals import first
+from tests.embedded.store.journals import TIME_ENOUGH, first
 
 SOON = timedelta(milliseconds=50)
 SECRET = "s3cr3t"  # noqa: S105 - nobody's
@@ -175,13 +176,16 @@ def test_an_unprivileged_user_cannot_open_a_file_of_another(sqlite_url: str, ope
     file = Path(make_url(sqlite_url).database or "")
     for folder in (file.parent, *file.parents[:3]):
         folder.chmod(0o755)
+    # Whoever runs the tests as root becomes somebody else, after all is loaded that only root may read.
     program = (
-        "import os, sys; os.getuid() or os.setuid(65534)\n"
+        "import os, sys, sqlalchemy.dialects.sqlite\n"
         "from saga.embedded._store import Store\n"
         "from saga.errors import JournalError\n"
+        "os.getuid() or os.setuid(65534)\n"
         "try: Store.open(sys.argv[1])\n"
         "except JournalError as error: print(type(error).__name__, error)"
     )
     file.chmod(0)
-    answer = subprocess.run([sys.executable, "-c", program, sqlite_url], capture_output=True, text=True, check=False)
+    arguments = [sys.executable, "-c", program, sqlite_url]
+    answer = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False, timeout=TIME_ENOUGH)
     assert str(file) in answer.stdout, answer.stderr
