@@ -23,6 +23,7 @@ from ._settings import Settings
 
 Tell: TypeAlias = Callable[[str], None]
 JOB_SECONDS: Final = 300.0
+ENGINES: Final = ("ours", "dbos")
 
 
 @dataclass(slots=True)
@@ -37,6 +38,7 @@ class Measurements:
         recovery: seconds of each way to read the open sagas.
         memory: KiB per open idle saga.
         failures: why a cell or a job gave nothing.
+        missing: why everything else that is absent is absent.
     """
 
     rounds: dict[Cell, list[Round]] = field(default_factory=dict[Cell, list[Round]])
@@ -46,21 +48,40 @@ class Measurements:
     recovery: dict[str, float] = field(default_factory=dict[str, float])
     memory: dict[str, float] = field(default_factory=dict[str, float])
     failures: dict[object, str] = field(default_factory=dict[object, str])
+    missing: str = "it was not measured"
+
+    def even_out(self) -> None:
+        """Drop what only some of those that are compared had the time for."""
+        self.rounds = {cell: rounds for cell, rounds in self.rounds.items() if rounds}
+        fewest = min(map(len, self.rounds.values()), default=0)
+        self.rounds = {cell: rounds[:fewest] for cell, rounds in self.rounds.items()}
+        pairs = min((len(self.cold.get(engine, [])) for engine in ENGINES), default=0)
+        self.cold = {engine: seconds[:pairs] for engine, seconds in self.cold.items()}
 
 
 class Measuring:
     """One run of the benchmark."""
 
-    def __init__(self, settings: Settings, databases: Databases, seed: int, tell: Tell) -> None:
+    def __init__(self, settings: Settings, databases: Databases, seed: int, tell: Tell, *, latest: float) -> None:
         self._settings = settings
         self._databases = databases
         self._random = random.Random(seed)
         self._tell = tell
         self._results = Measurements()
-        self._began = time.monotonic()
+        self._latest = latest
 
     async def run(self, plan: Plan) -> Measurements:
-        """Run the whole plan; what fails is noted and the rest goes on."""
+        """Run the plan until `latest`, by the monotonic clock; what fails is noted and the rest goes on."""
+        try:
+            async with asyncio.timeout(self._latest - time.monotonic()):
+                await self._run(plan)
+        except TimeoutError:
+            self._tell("no time is left")
+            self._results.missing = f"no time was left: the machine took over {self._settings.budget_seconds:g} s"
+        self._results.even_out()
+        return self._results
+
+    async def _run(self, plan: Plan) -> None:
         for counting in plan.countings:
             await self._count(counting)
         if plan.cold_start:
@@ -72,7 +93,6 @@ class Measuring:
         async with AsyncExitStack() as running:
             kept = {} if self._settings.reopen else await self._open(plan.cells, running)
             await self._rounds(list(plan.cells), kept)
-        return self._results
 
     async def _open(self, cells: Iterable[Cell], running: AsyncExitStack) -> dict[Cell, Child]:
         """Open all cells, as many at a time as there are processors."""
@@ -100,7 +120,7 @@ class Measuring:
         longest = 0.0
         for number in range(1, self._settings.rounds + 1):
             began = time.monotonic()
-            if number > 1 and began - self._began + longest > self._settings.budget_seconds:
+            if number > 1 and began + longest > self._latest:
                 self._tell(f"no time for round {number}")
                 return
             self._random.shuffle(cells)
@@ -153,7 +173,7 @@ class Measuring:
 
     async def _cold_starts(self) -> None:
         for number in range(self._settings.cold_starts + 1):
-            for engine in ("ours", "dbos"):
+            for engine in ENGINES:
                 self._tell(f"cold start {engine}")
                 seconds = await self._cold_start(engine)
                 if number and seconds is not None:  # the first pair only fills caches
@@ -167,7 +187,11 @@ class Measuring:
         process = await asyncio.create_subprocess_exec(
             *command, cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
         )
-        output, errors = await process.communicate()
+        try:
+            output, errors = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
         if process.returncode == 0:
             return float(output.splitlines()[-1])
         last = (errors.decode(errors="replace").strip().splitlines() or ["it ended without a word"])[-1]

@@ -141,4 +141,4 @@ class Verdicts:
         return seconds
 
     def _why(self, what: object) -> str:
-        return self.results.failures.get(what, "it was not measured")
+        return self.results.failures.get(what, self.results.missing)

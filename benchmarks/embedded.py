@@ -14,6 +14,7 @@ import os
 import random
 import signal
 import sys
+import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -67,10 +68,11 @@ def run(options: argparse.Namespace) -> tuple[list[Figure], dict[str, object]]:
     settings = _settings(options)
     seed = random.SystemRandom().randrange(1 << 32) if options.seed is None else options.seed
     todo = plan(wanted, settings)
+    latest = time.monotonic() + settings.budget_seconds
     load_before, _, _ = os.getloadavg()
     with databases(options.directory, with_postgres=todo.needs_postgres) as made:
         with _progress(todo, settings) as tell:
-            results = asyncio.run(Measuring(settings, made, seed, tell).run(todo))
+            results = asyncio.run(Measuring(settings, made, seed, tell, latest=latest).run(todo))
         described = environment(settings, made, results, seed=seed, load_before=load_before)
     figures = Verdicts(results, settings).figures(wanted)
     console = _console()

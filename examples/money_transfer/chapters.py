@@ -105,7 +105,7 @@ async def killed(stage: Stage) -> Sequence[SagaView]:
     rows = [f"{one},{SOURCE},{TARGET},{10 + n}.00,bakery.1@example.org" for n, one in enumerate(references)]
     path.write_text("\n".join(["reference,source,target,amount,owner", *rows, ""]), encoding="utf-8")
     async with Child.running(stage.directory, path, late=timedelta(minutes=1)) as child:
-        await _until_debited(stage.world, references)
+        await _until_debited(stage.world, references, child)
         await child.kill()
     stage.say(f"Process {child.pid} got SIGKILL. The bank made {len(rows)} debits; the journal knows of none.")
     async with Child.running(stage.directory, path) as child:
@@ -119,9 +119,10 @@ async def killed(stage: Stage) -> Sequence[SagaView]:
     return views
 
 
-async def _until_debited(world: World, references: Sequence[str]) -> None:
+async def _until_debited(world: World, references: Sequence[str], child: Child) -> None:
     async with asyncio.timeout(60):
         while _debits(world, references) < len(references):  # noqa: ASYNC110 - another process acts
+            child.check()
             await asyncio.sleep(0.05)
 
 

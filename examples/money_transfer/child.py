@@ -48,6 +48,17 @@ class Child:
         """The process id."""
         return self._process.pid
 
+    def check(self) -> None:
+        """Raise if the worker ended by itself.
+
+        Raises:
+            RuntimeError: then; its traceback is on standard error.
+        """
+        code = self._process.returncode
+        if code is not None and code >= 0:
+            msg = f"the worker process ended with {code} before it was killed"
+            raise RuntimeError(msg)
+
     async def news(self) -> AsyncIterator[News]:
         """Yield what the worker tells, until it ends.
 

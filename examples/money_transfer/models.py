@@ -31,12 +31,12 @@ _ADDRESS = re.compile(r"[a-z0-9.+-]{1,64}@[a-z0-9.-]{1,185}")
 
 def _account_number(number: str) -> str:
     if not _NUMBER.fullmatch(number):
-        msg = "this is no account number; one looks like XN26NORD00000001"
+        msg = "this is no account number, such as XN26NORD00000001"
         raise ValueError(msg)
     # As with an IBAN: turned into digits, the rest is 1 when it is divided by 97.
     turned = number[4:] + number[:4]
     if int("".join(str(int(character, 36)) for character in turned)) % 97 != 1:
-        msg = "the check digits do not fit; is a digit mistyped?"
+        msg = "the check digits do not fit: is a digit mistyped?"
         raise ValueError(msg)
     return number
 

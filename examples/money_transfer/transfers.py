@@ -55,7 +55,7 @@ class Orders:
 
 def _reference(text: str) -> str:
     if not _REFERENCE.fullmatch(text):
-        msg = "this is no reference; one looks like T-0042"
+        msg = "this is no reference, such as T-0042"
         raise ValueError(msg)
     return text
 

@@ -18,7 +18,7 @@ _EXAMPLE = "saga._examples.money_transfer.demo"
 
 def demo(
     *,
-    transfers: Annotated[int, typer.Option(metavar="N", min=1, help="How many transfers to make.")] = 100,
+    transfers: Annotated[int, typer.Option(metavar="N", min=1, help="How many transfers to make.")] = 200,
     kill: Annotated[
         bool, typer.Option("--kill", help="Kill the process in the middle, again and again, while they run.")
     ] = False,

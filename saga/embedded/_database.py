@@ -144,9 +144,7 @@ class Database:
 
 def _sqlite(address: Address, patience: timedelta) -> Engine:
     seconds = patience.total_seconds()
-    engine = create_engine(
-        address.url, connect_args={"timeout": seconds}, hide_parameters=True, pool_timeout=seconds
-    )
+    engine = create_engine(address.url, connect_args={"timeout": seconds}, hide_parameters=True, pool_timeout=seconds)
 
     def prepare(connection: Any, _: object) -> None:  # a driver's connection has no common type
         connection.isolation_level = None  # BEGIN is ours
@@ -186,6 +184,7 @@ def _postgres(address: Address, patience: timedelta) -> Engine:
         address.url,
         connect_args={name: value for name, value in wanted.items() if name not in address.url.query},
         hide_parameters=True,
+        isolation_level="READ COMMITTED",  # stricter, a take-over would fail the flush of all that share it
         paramstyle="format",
         pool_pre_ping=True,
         pool_timeout=patience.total_seconds(),

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime
 
-    from saga.kernel import Call, Decider, Fact, Failure, Instance, Outcome, Request
+    from saga.kernel import Call, Decider, Definition, Fact, Failure, Instance, Outcome, Request, SagaStarted
 
     from ._append import Answer, NewInstance
     from ._writer import Done
@@ -26,9 +26,7 @@ class Host(Protocol):
 
     def now(self) -> datetime: ...
     def submit(self, batch: Batch, done: Done) -> None: ...
-    def perform(
-        self, drive: Drive, call: Call, failed: Callable[[Failure, bool], None]
-    ) -> Awaitable[Outcome]: ...
+    def perform(self, drive: Drive, call: Call, failed: Callable[[Failure, bool], None]) -> Awaitable[Outcome]: ...
     def tick(self, drive: Drive, due: datetime) -> asyncio.TimerHandle: ...
 
 
@@ -38,7 +36,6 @@ class Drive:
     Attributes:
         id: Id of the instance.
         epoch: Number of this owner.
-        conductor: The conductor; another one after a replay, None once the drive has ended.
         task: Runs the conductor.
         error: Why the drive ended before the instance did, or None.
         started: Whether the start of the instance is durable.
@@ -50,7 +47,7 @@ class Drive:
         self.id = id
         self.epoch = epoch
         self._decider = decider
-        self.conductor: Conductor | None = Conductor(decider, self)
+        self._conductor: Conductor | None = Conductor(decider, self)
         self.task: asyncio.Task[None] | None = None
         self.error: BaseException | None = None
         self.started = new is None
@@ -80,18 +77,34 @@ class Drive:
     @property
     def left(self) -> bool:
         """Whether nobody drives the instance here any more, or not before it was replayed."""
-        return self.conductor is None or self.conductor.left
+        return self._conductor is None or self._conductor.left
 
-    def replayed(self, decider: Decider) -> Conductor:
+    @property
+    def definition(self) -> Definition:
+        """The saga class of the instance."""
+        return self._decider.definition
+
+    # -- what the engine tells; all of it in callbacks of the loop -----------------------
+
+    def begin(self, started: SagaStarted) -> None:
+        """Take the first fact of a new instance."""
+        if self._conductor is not None:
+            self._conductor.start(started)
+
+    def resumed(self, *, crashed: bool) -> None:
+        """Take note that this process took the instance over from an owner that did, or did not, let go."""
+        if self._conductor is not None and not self.instance.ended:
+            self._conductor.resumed(self.epoch, crashed=crashed)
+
+    def replayed(self, decider: Decider) -> None:
         """Go on with a decider that was made from the journal again."""
         self._decider = decider
-        self.conductor = Conductor(decider, self)
-        return self.conductor
+        self._conductor = Conductor(decider, self)
 
     def tick(self) -> None:
-        """Let the conductor look at its timers."""
-        if self.conductor is not None:
-            self.conductor.tick()
+        """Look at the timers."""
+        if self._conductor is not None:
+            self._conductor.tick()
 
     def request(self, request: Request, answers: Sequence[Answer] = ()) -> asyncio.Future[None]:
         """Take a request; the future is done once its fact and `answers` are durable, together.
@@ -101,15 +114,24 @@ class Drive:
         Raises:
             ActRefusedError: if the request makes no sense in the state that the instance is in.
         """
-        if self.conductor is None:
+        if self._conductor is None:
             nobody: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             nobody.cancel()
             return nobody
         self._answers = answers
         try:
-            return self.conductor.request(request)
+            return self._conductor.request(request)
         finally:
             self._answers = ()
+
+    async def conduct(self) -> None:
+        """Drive the instance until it has ended or its journal has to be replayed.
+
+        Raises:
+            SagaError: if the journal failed, or another process took the instance over.
+        """
+        if self._conductor is not None:
+            await self._conductor.conduct()
 
     # -- Runtime -------------------------------------------------------------------------
 
@@ -140,9 +162,8 @@ class Drive:
         self._unflushed -= 1
         self.error = self.error or error
         self.started = self.started or error is None
-        if (self._unflushed == 0 or error is not None) and self._flushed is not None:
-            if not self._flushed.done():
-                self._flushed.set_result(None)
+        if (self._unflushed == 0 or error is not None) and self._flushed is not None and not self._flushed.done():
+            self._flushed.set_result(None)
         if self._unflushed == 0:
             self._tell()
 
@@ -169,7 +190,7 @@ class Drive:
     def change(self) -> asyncio.Future[None]:
         """Return a future that is done at the next flush, or when the drive ends."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if self.conductor is None:
+        if self._conductor is None:
             future.set_result(None)
         else:
             self._changed.append(future)
@@ -177,13 +198,13 @@ class Drive:
 
     async def start(self) -> None:
         """Wait until the start is durable, or the drive ends; `started` tells which."""
-        while not self.started and self.conductor is not None:
+        while not self.started and self._conductor is not None:
             await self.change()
 
     def rest(self) -> asyncio.Future[None]:
         """Return a future that is done once the instance is at rest, or when the drive ends."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if self.at_rest or self.conductor is None:
+        if self.at_rest or self._conductor is None:
             future.set_result(None)
         else:
             self._resting.append(future)
@@ -200,7 +221,7 @@ class Drive:
         self.wake_at(None)
         self._changed = _release(self._changed)
         self._resting = _release(self._resting)
-        self.conductor = None  # it refers to this drive: without it no collector is needed to free both
+        self._conductor = None  # it refers to this drive: without it no collector is needed to free both
 
 
 def _release(waiting: list[asyncio.Future[None]]) -> list[asyncio.Future[None]]:

@@ -20,19 +20,20 @@ from saga.kernel import (
     Definition,
     Runs,
     SagaHandle,
+    SagaStarted,
     SagaState,
     SagaSummary,
     check_id,
     definition_of,
 )
+from saga.kernel._activity import size_of
 
 from ._append import DuplicateInstanceError
 from ._listing import Filter
-from ._open import OpenJournal
+from ._open import OpenJournal, Settings
 from ._ownership import LEASE
 from ._pages import pages
 from ._performer import missing_participants
-from ._stage import hash_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from ._drive import Drive
     from ._purge import Purged
 
 __all__ = ("EmbeddedEngine",)
@@ -97,11 +99,8 @@ class EmbeddedEngine:
         self._url = url
         self._definitions = _definitions(sagas)
         self._participants = dict(participants or {})
-        self._threads = threads
-        self._payload_limit = payload_limit
+        self._settings = Settings(threads, payload_limit, lease, retention)
         self._grace = grace
-        self._lease = lease
-        self._retention = retention
         self._open: OpenJournal | None = None
 
     # -- entering and leaving ------------------------------------------------------------
@@ -123,10 +122,7 @@ class EmbeddedEngine:
             self._url,
             self._definitions,
             self._participants,
-            threads=self._threads,
-            payload_limit=self._payload_limit,
-            lease=self._lease,
-            retention=self._retention,
+            self._settings,
         )
         return self
 
@@ -160,20 +156,11 @@ class EmbeddedEngine:
             JournalWriteError: if the start could not be made durable, or nobody knows whether it was.
         """
         opened, definition, payload = self._prepared(saga, request, id)
-        drive = opened.stage.drives.get(id)
-        if drive is None:
-            drive = opened.stage.launch(definition, id, payload)
-            await drive.change()
-            if drive.error is None:
-                return SagaHandle(opened.stage.journals, definition, id)
-            if not isinstance(drive.error, DuplicateInstanceError):
-                raise drive.error
-        await self._check_same(opened, definition, id, payload)
+        drive = opened.stage.drives.get(id) or opened.stage.launch(definition, id, payload)
+        await self._check_started(opened, drive, definition, payload)
         return SagaHandle(opened.stage.journals, definition, id)
 
-    async def run(
-        self, saga: type[Runs[RunRequest, RunResult]], request: RunRequest, *, id: str
-    ) -> RunResult:
+    async def run(self, saga: type[Runs[RunRequest, RunResult]], request: RunRequest, *, id: str) -> RunResult:
         """Start an instance and wait for its result; an id that exists returns that instance's result.
 
         Cancelling the wait changes nothing about the saga.
@@ -185,14 +172,14 @@ class EmbeddedEngine:
         """
         opened, definition, payload = self._prepared(saga, request, id)
         handle: SagaHandle[RunResult] = SagaHandle(opened.stage.journals, definition, id)
-        if id in opened.stage.drives:
-            await self._check_same(opened, definition, id, payload)
-            return await handle.result()
-        drive = opened.stage.launch(definition, id, payload)
-        await drive.rest()
-        if isinstance(drive.error, DuplicateInstanceError):
-            await self._check_same(opened, definition, id, payload)
-        return handle.result_of(drive.instance) if drive.at_rest else await handle.result()
+        drive = opened.stage.drives.get(id)
+        if drive is None:
+            drive = opened.stage.launch(definition, id, payload)
+            await drive.rest()
+            if drive.at_rest:
+                return handle.result_of(drive.instance)
+        await self._check_started(opened, drive, definition, payload)
+        return await handle.result()
 
     async def get(self, saga: type[Runs[RunRequest, RunResult]], id: str) -> SagaHandle[RunResult]:
         """Return the handle of an instance.
@@ -272,28 +259,31 @@ class EmbeddedEngine:
         except InvalidRequestError as error:
             msg = f"{definition.saga} {id}: the request was refused and nothing was written; {error}"
             raise InvalidRequestError(msg) from None
-        if len(payload) > self._payload_limit:
+        limit = self._settings.payload_limit
+        if (size := size_of(payload)) > limit:
             msg = (
-                f"{definition.saga} {id}: the request has {len(payload)} bytes of JSON, the limit is "
-                f"{self._payload_limit}; pass a reference instead"
+                f"{definition.saga} {id}: the request has {size} bytes of JSON, the limit is {limit}; "
+                "pass a reference instead"
             )
             raise PayloadTooLargeError(msg)
         return opened, definition, payload
 
-    async def _check_same(self, opened: OpenJournal, definition: Definition, id: str, payload: str) -> None:
-        """Raise unless the instance that has this id was started with the same saga and request (S14)."""
-        drive = opened.stage.drives.get(id)
-        if drive is not None and drive.instance.state is not None:
+    async def _check_started(self, opened: OpenJournal, drive: Drive, definition: Definition, payload: str) -> None:
+        """Return once the start is durable and was made with the same saga and request (S14)."""
+        await drive.start()
+        if drive.started:
             saga, same = drive.instance.saga, definition.request.same(drive.instance.request, payload)
+        elif isinstance(drive.error, DuplicateInstanceError):
+            first = (await opened.stage.journals.journal(drive.id))[0]
+            saga = first.saga if isinstance(first, SagaStarted) else ""
+            same = definition.request.same(first.payload or "null", payload)
+        elif drive.error is not None:
+            raise drive.error
         else:
-            stored = await asyncio.to_thread(opened.store.get, id)
-            if stored is None:
-                msg = f"{id} was purged while it was started again; start it once more"
-                raise UnknownSagaError(msg)
-            saga, same = stored.saga, stored.request_hash == hash_of(payload)
+            raise EngineClosedError(f"{definition.saga} {drive.id} was not started: the engine was closed meanwhile")
         if saga != definition.saga or not same:
             what = f"as a {saga}" if saga != definition.saga else "with another request"
-            msg = f"{definition.saga} {id}: this id was used before, {what}. Choose another id"
+            msg = f"{definition.saga} {drive.id}: this id was used before, {what}. Choose another id"
             raise IdReusedError(msg)
 
 

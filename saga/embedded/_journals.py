@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING, Protocol
 
 from saga import errors
 from saga.errors import ActRefusedError, SagaError, UnknownSagaError
-from saga.kernel import Instance, SagaState, decode_fact
+from saga.kernel import Instance, decode_fact
+
+from ._drive import rests
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
     from typing import TypeVar
 
     from saga.kernel import Fact, Request
 
+    from ._append import Answer
     from ._drive import Drive
     from ._requests import Reply
+    from ._listing import StoredInstance
     from ._store import Store, StoredFact
 
     T = TypeVar("T")
@@ -34,6 +38,7 @@ class _Stage(Protocol):
     @property
     def drives(self) -> Mapping[str, Drive]: ...
     def check_open(self) -> None: ...
+    def check_driven(self, id: str) -> None: ...
     async def in_callback(self, function: Callable[[], T]) -> T: ...
 
 
@@ -66,15 +71,19 @@ class EmbeddedJournals:
                 yield fact
             seen = rows[-1][0] if rows else seen
             if not rows:
-                self._stage.check_open()
+                self._stage.check_driven(id)
+                if change is None and not seen:
+                    raise self._unknown(id)
                 await (asyncio.sleep(_LOOK_AGAIN) if change is None else change)
 
     def _load(self, id: str) -> list[StoredFact]:
         rows = self._stage.store.load(id)
         if not rows:
-            msg = f"the journal at {self._stage.store.place} holds no instance {id!r}"
-            raise UnknownSagaError(msg)
+            raise self._unknown(id)
         return rows
+
+    def _unknown(self, id: str) -> UnknownSagaError:
+        return UnknownSagaError(f"the journal at {self._stage.store.place} holds no instance {id!r}")
 
     # -- waiting -------------------------------------------------------------------------
 
@@ -87,7 +96,8 @@ class EmbeddedJournals:
         """
         while True:
             drive = self._stage.drives.get(id)
-            instance = await self._watched(id) if drive is None else await self._followed(drive, or_stuck=or_stuck)
+            look = self._watched(id, or_stuck=or_stuck) if drive is None else self._followed(drive, or_stuck=or_stuck)
+            instance = await look
             if instance is not None and (instance.ended or or_stuck):
                 return instance
 
@@ -99,11 +109,11 @@ class EmbeddedJournals:
         self._stage.check_open()
         return None
 
-    async def _watched(self, id: str) -> Instance | None:
+    async def _watched(self, id: str, *, or_stuck: bool) -> Instance | None:
         """Look at an instance that another process drives, or nobody."""
-        self._stage.check_open()
+        self._stage.check_driven(id)
         instance = await asyncio.to_thread(self.read, id)
-        if instance.ended or instance.state is SagaState.STUCK:
+        if instance.ended or (or_stuck and rests(instance)):
             return instance
         await asyncio.sleep(_LOOK_AGAIN)
         return None
@@ -133,26 +143,38 @@ class EmbeddedJournals:
         if not await self.hand_over(id, request):
             await self._post(id, request)
 
-    async def hand_over(self, id: str, request: Request) -> bool:
-        """Bring a request to the drive of this process; False if there is none, or it ended meanwhile."""
+    async def hand_over(self, id: str, request: Request, answers: Sequence[Answer] = ()) -> bool:
+        """Bring a request to the drive of this process; return once its fact is durable, and `answers` with it.
+
+        Returns:
+            False if there is no such drive, or it did not take the request.
+        """
         drive = self._stage.drives.get(id)
         if drive is None:
             return False
-        accepted = await self._stage.in_callback(lambda: drive.conductor.request(request))
-        await asyncio.wait([accepted])
-        self._stage.check_open()
-        return not accepted.cancelled()
+        taken = await self._stage.in_callback(lambda: drive.request(request, answers))
+        await asyncio.wait([taken])
+        return not taken.cancelled()
 
     async def _post(self, id: str, request: Request) -> None:
-        """Leave a request for another process and wait for its answer."""
+        """Leave a request for whoever drives the instance, now or later, and wait for the answer."""
         requests = self._stage.store.requests
+        self._stage.check_driven(id)
+        check_open_instance(await asyncio.to_thread(self._stage.store.get, id), request)
         number = await asyncio.to_thread(requests.put, id, request.model_dump_json())
         while True:
             reply = await asyncio.to_thread(requests.reply, number)
             if reply.answer is not None or reply.ended:
                 return check_reply(id, request, reply)
-            self._stage.check_open()
+            self._stage.check_driven(id)
             await asyncio.sleep(_LOOK_AGAIN)
+
+
+def check_open_instance(stored: StoredInstance | None, request: Request) -> None:
+    """Raise if an instance has ended; one that does not exist is for the journal to refuse."""
+    if stored is not None and stored.ended_at is not None:
+        msg = f"{stored.saga} {stored.id} is {stored.state}: {request.request} is refused, nothing can change any more"
+        raise ActRefusedError(msg)
 
 
 def check_reply(id: str, request: Request, reply: Reply) -> None:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
+import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from saga.errors import JournalError
 
 from ._clock import Clock
 from ._performer import Performer
 from ._stage import Stage
 from ._store import Store
 from ._tending import Tending
+from ._threads import Threads
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import timedelta
+    from collections.abc import Callable, Mapping
     from typing import Self
 
     from saga.kernel import Definition
@@ -23,7 +26,19 @@ if TYPE_CHECKING:
     from ._ownership import Ownership
     from ._writer import Writer
 
-__all__ = ("OpenJournal",)
+__all__ = ("OpenJournal", "Settings")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an engine is made with, beside its journal, its sagas and their participants."""
+
+    threads: int
+    payload_limit: int
+    lease: timedelta
+    retention: timedelta | None
 
 
 @dataclass(slots=True)
@@ -36,8 +51,7 @@ class OpenJournal:
     _ownership: Ownership
     _performer: Performer
     _tending: Tending
-    _threads: ThreadPoolExecutor
-    _background: asyncio.Task[None] | None = None
+    _threads: Threads
 
     @classmethod
     async def enter(
@@ -45,19 +59,49 @@ class OpenJournal:
         url: str,
         definitions: Mapping[str, Definition],
         participants: Mapping[str, object],
-        *,
-        threads: int,
-        payload_limit: int,
-        lease: timedelta,
-        retention: timedelta | None,
+        settings: Settings,
     ) -> Self:
         """Open the journal, resume what nobody drives, and tend it from now on."""
+        opening = asyncio.get_running_loop().create_task(cls._enter(url, definitions, participants, settings))
+        if await _to_its_end(opening):
+            if opening.exception() is None:
+                await opening.result().leave(timedelta(0))
+            raise asyncio.CancelledError
+        return opening.result()
+
+    @classmethod
+    async def _enter(
+        cls,
+        url: str,
+        definitions: Mapping[str, Definition],
+        participants: Mapping[str, object],
+        settings: Settings,
+    ) -> Self:
         store = await asyncio.to_thread(Store.open, url)
-        ownership = store.ownership(lease=lease)
-        await asyncio.to_thread(ownership.beat)
+        try:
+            opened = cls._around(store, definitions, participants, settings)
+        except BaseException:
+            store.close()
+            raise
+        try:
+            await opened.begin()
+        except BaseException:
+            await opened.leave(timedelta(0))
+            raise
+        return opened
+
+    @classmethod
+    def _around(
+        cls,
+        store: Store,
+        definitions: Mapping[str, Definition],
+        participants: Mapping[str, object],
+        settings: Settings,
+    ) -> Self:
+        clock, threads = Clock(), Threads(settings.threads, name="saga-activity")
+        performer = Performer(participants, clock=clock, threads=threads, payload_limit=settings.payload_limit)
+        ownership = store.ownership(lease=settings.lease)
         writer = store.writer(asyncio.get_running_loop())
-        clock, pool = Clock(), ThreadPoolExecutor(threads, thread_name_prefix="saga-activity")
-        performer = Performer(participants, clock=clock, threads=pool, payload_limit=payload_limit)
         stage = Stage(
             store,
             writer,
@@ -65,33 +109,61 @@ class OpenJournal:
             clock,
             definitions=definitions,
             owner=ownership.owner,
-            payload_limit=payload_limit,
+            payload_limit=settings.payload_limit,
         )
-        tending = Tending(store, ownership, stage, retention=retention)
-        opened = cls(store, stage, writer, ownership, performer, tending, pool)
-        try:
-            await tending.claim()
-        except BaseException:
-            await opened.leave(lease * 0)
-            raise
-        opened._background = asyncio.get_running_loop().create_task(tending.tend())
-        return opened
+        tending = Tending(store, ownership, stage, retention=settings.retention)
+        return cls(store, stage, writer, ownership, performer, tending, threads)
+
+    async def begin(self) -> None:
+        """Join those that share the journal, and resume what nobody drives."""
+        await asyncio.to_thread(self._ownership.beat)
+        await self._tending.begin()
 
     async def leave(self, grace: timedelta) -> None:
-        """Stop tending, let go of the instances, flush what was recorded, and release what was owned."""
-        if self._background is not None:
-            self._background.cancel()
-            await asyncio.gather(self._background, return_exceptions=True)
-        await self._tending.stop()
+        """Let go of the instances, flush what was recorded, and release what was owned.
+
+        A cancellation meanwhile ends the grace, and is raised when all that is done.
+        """
+        leaving = asyncio.get_running_loop().create_task(self._leave(grace))
+        cancelled = await _to_its_end(leaving, self.stage.hurry)
+        leaving.result()
+        if cancelled:
+            raise asyncio.CancelledError
+
+    async def _leave(self, grace: timedelta) -> None:
+        self._tending.close()
         await self.stage.leave(grace)
+        await self._tending.end()
         self._performer.close()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.shutdown()
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
         self._writer.close()
         try:
-            if self._writer.failure is None:
-                self._ownership.release()
+            # After a failed flush too: nothing is written by this engine any more, so others need not wait.
+            self._ownership.release()
+        except JournalError:
+            logger.warning("the journal does not answer; others take over when the lease has passed", exc_info=True)
         finally:
             self.store.close()
+
+
+async def _to_its_end(task: asyncio.Task[Any], cancelled: Callable[[], None] = lambda: None) -> bool:
+    """Wait until `task` has ended, whatever happens, because threads work for it that nobody can cancel.
+
+    Args:
+        task: What to wait for; it is left alone.
+        cancelled: Called at each cancellation meanwhile.
+
+    Returns:
+        Whether a cancellation came meanwhile.
+    """
+    was_cancelled = False
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            was_cancelled = True
+            cancelled()
+    return was_cancelled

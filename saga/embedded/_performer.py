@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from saga.errors import ParticipantError
@@ -15,7 +15,7 @@ from ._watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import Executor
     from datetime import datetime
 
     from tenacity import AsyncRetrying, RetryCallState
@@ -52,7 +52,7 @@ class Performer:
     """
 
     def __init__(
-        self, participants: Mapping[str, object], *, clock: Clock, threads: ThreadPoolExecutor, payload_limit: int
+        self, participants: Mapping[str, object], *, clock: Clock, threads: Executor, payload_limit: int
     ) -> None:
         self._participants = participants
         self._clock = clock
@@ -92,11 +92,24 @@ class Performer:
     async def _attempt(self, call: Call, attempts: _Attempts) -> Attempt:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - coroutines of an engine run in tasks
+        if self.closing:
+            raise asyncio.CancelledError  # nothing starts any more
         attempts.made += 1
         attempts.overdue = False
         self.active += 1
-        policy = call.activity.policy
-        self._watch.begin(task, policy.timeout.total_seconds(), task.get_loop())
+        self._watch.begin(task, call.activity.policy.timeout.total_seconds(), task.get_loop())
+        try:
+            last = await self._once(call, attempts)
+        except asyncio.CancelledError as error:
+            last = self._cut_short(call, attempts, task, error)
+        finally:
+            self.active -= 1
+            overdue = self._watch.end(task)
+        if overdue:
+            task.uncancel()  # it answered all the same
+        return replace(last, final=True) if task.cancelling() else last
+
+    async def _once(self, call: Call, attempts: _Attempts) -> Attempt:
         try:
             return await attempt(
                 call,
@@ -105,25 +118,33 @@ class Performer:
                 in_thread=self._in_thread,
                 payload_limit=self._payload_limit,
             )
-        except asyncio.CancelledError as error:
-            attempts.overdue = self._watch.end(task)
-            if self.closing:
-                raise  # nothing is recorded for it; the next owner goes on (S6)
-            if not task.cancelling():
-                return Attempt(CallState.IN_DOUBT, failure=Failure.of(error))  # it raised that by itself
-            attempts.overdue_at = self._clock.now()
-            if not attempts.overdue:
-                return _stopped(None)
+        except (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - such as SystemExit: the process is not the activity's to end
+            return Attempt(CallState.IN_DOUBT, failure=Failure.of(error))
+
+    def _cut_short(
+        self, call: Call, attempts: _Attempts, task: asyncio.Task[Any], error: asyncio.CancelledError
+    ) -> Attempt:
+        """Say what an attempt came to that ended by a cancellation."""
+        attempts.overdue = self._watch.end(task)
+        if attempts.overdue:
             task.uncancel()
-            text = f"no answer within {policy.timeout.total_seconds():g} s"
-            return Attempt(CallState.IN_DOUBT, failure=Failure(type="TimeoutError", message=text))
-        finally:
-            self.active -= 1
-            self._watch.end(task)
+        if self.closing:
+            raise error  # nothing is recorded for it; the next owner goes on (S6)
+        if task.cancelling():
+            attempts.overdue_at = self._clock.now()
+            return _stopped(None)
+        if not attempts.overdue:
+            return Attempt(CallState.IN_DOUBT, failure=Failure.of(error))  # it raised that by itself
+        attempts.overdue_at = self._clock.now()
+        text = f"no answer within {call.activity.policy.timeout.total_seconds():g} s"
+        return Attempt(CallState.IN_DOUBT, failure=Failure(type="TimeoutError", message=text))
 
     async def _in_thread(self, function: Callable[[Any], object], value: Any) -> object:  # any input
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, copy_context().run, function, value)
+        context = copy_context()
+        return await loop.run_in_executor(self._threads, lambda: context.run(function, value))
 
     def _function(self, activity: Activity | None) -> Callable[[Any], object]:
         if activity is None:

@@ -109,6 +109,4 @@ class Requests:
         if row is None:
             raise UnknownSagaError(f"request {request} is gone: its instance was purged")
         answered = row.answered_at is not None
-        return Reply(
-            Answer(request, row.answer, row.error) if answered else None, ended=row.ended_at is not None
-        )
+        return Reply(Answer(request, row.answer, row.error) if answered else None, ended=row.ended_at is not None)

@@ -7,7 +7,7 @@ import hashlib
 import logging
 from typing import TYPE_CHECKING, TypeVar
 
-from saga.errors import EngineClosedError, JournalWriteError, OwnershipLostError
+from saga.errors import EngineClosedError, JournalWriteError, OwnershipLostError, SagaError
 from saga.kernel import KERNEL_VERSION, Decider, SagaStarted, SagaState, resume
 
 from ._append import DuplicateInstanceError, NewInstance
@@ -16,7 +16,7 @@ from ._journals import EmbeddedJournals, facts_of
 from ._nested import perform_child
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime, timedelta
 
     from saga.kernel import Call, Definition, Failure, Outcome
@@ -136,8 +136,8 @@ class Stage:
         )
         drive = Drive(self, id, epoch=1, seq=1, decider=decider, new=new)
         # In a callback: the deterministic loop may not be pumped from inside a task.
-        self._loop.call_soon(conductor.start, started)
-        self._go(drive, conductor)
+        self._loop.call_soon(drive.begin, started)
+        self._go(drive)
         return drive
 
     async def ensure(self, definition: Definition, id: str, payload: str, *, parent: str, handed_over: bool) -> None:
@@ -163,10 +163,8 @@ class Stage:
             logger.exception("an instance cannot be resumed", extra={"saga": claim.saga, "id": claim.id})
             return
         drive = Drive(self, claim.id, epoch=claim.epoch, seq=len(rows) + 1, decider=decider)
-        conductor = drive.conductor
-        if conductor is not None and not decider.instance.ended:
-            await self.in_callback(lambda: conductor.resumed(claim.epoch, crashed=claim.crashed))
-        self._go(drive, conductor)
+        await self.in_callback(lambda: drive.resumed(crashed=claim.crashed))
+        self._go(drive)
 
     def _go(self, drive: Drive) -> None:
         self.broken.pop(drive.id, None)
@@ -192,13 +190,13 @@ class Stage:
 
     async def _drive(self, drive: Drive) -> None:
         try:
-            await drive.conductor.conduct()
+            await drive.conduct()
             while not drive.instance.ended:
                 rows = await asyncio.to_thread(self.store.load, drive.id)
                 await self.in_callback(lambda: drive.replayed(self._replayed(drive, rows)))  # noqa: B023 - awaited here
-                await drive.conductor.conduct()
+                await drive.conduct()
         except asyncio.CancelledError:
-            if not self.leaving:
+            if not self.leaving and drive.error is None:
                 raise
         except Exception as error:  # noqa: BLE001 - one instance must not end the others
             self._failed(drive, error)
@@ -208,17 +206,46 @@ class Stage:
             drive.end()
 
     def _replayed(self, drive: Drive, rows: list[StoredFact]) -> Decider:
-        return resume(drive.conductor.decider.definition, facts_of(rows), payload_limit=self._payload_limit)
+        return resume(drive.definition, facts_of(rows), payload_limit=self._payload_limit)
 
     def _failed(self, drive: Drive, error: Exception) -> None:
         drive.error = error
-        fields = {"saga": drive.conductor.decider.definition.saga, "id": drive.id}
-        if isinstance(error, DuplicateInstanceError):
-            return
-        if isinstance(error, OwnershipLostError):
+        fields = {"saga": drive.definition.saga, "id": drive.id}
+        if self.failure is not None:
+            self._give_up(self.failure)
+        elif isinstance(error, OwnershipLostError):
             logger.warning("another process took an instance over", extra=fields)
-        elif self._writer.failure is None:
+        elif not isinstance(error, DuplicateInstanceError) and not self.leaving:
+            self.broken[drive.id] = error
             logger.error("an instance is no longer driven by this engine", extra=fields, exc_info=error)
+
+    def _give_up(self, failure: JournalWriteError) -> None:
+        """Let go of everything: nothing that happens from now on could be recorded."""
+        for drive in list(self.drives.values()):
+            self._stop(drive, JournalWriteError(str(failure)))
+
+    def _stop(self, drive: Drive, error: Exception) -> None:
+        drive.error = drive.error or error
+        if drive.task is not None and drive.task is not asyncio.current_task():
+            drive.task.cancel()
+
+    def check_lost(self, drives: Iterable[Drive], owned: Mapping[str, int]) -> None:
+        """Let go of those among `drives` that another process took over.
+
+        Args:
+            drives: Drives of instances whose start was durable before `owned` was read.
+            owned: Instances that this process owns, with their epochs.
+        """
+        for drive in drives:
+            if self.drives.get(drive.id) is drive and owned.get(drive.id) != drive.epoch:
+                self._stop(drive, _taken_over(drive))
+
+    # -- who may work --------------------------------------------------------------------
+
+    @property
+    def failure(self) -> JournalWriteError | None:
+        """Why nothing can be journaled any more, or None."""
+        return self._writer.failure
 
     def check_open(self) -> None:
         """Raise unless the engine takes new work.
@@ -230,20 +257,42 @@ class Stage:
         if self.leaving:
             msg = "the engine is closed; enter it again with `async with`"
             raise EngineClosedError(msg)
-        failure = self._writer.failure
-        if failure is not None:
-            raise JournalWriteError(str(failure)) from failure.__cause__
+        if self.failure is not None:
+            raise JournalWriteError(str(self.failure)) from self.failure.__cause__
+
+    def check_driven(self, id: str) -> None:
+        """Raise if this engine owns an instance and cannot drive it.
+
+        Raises:
+            SagaError: what keeps it from that.
+            EngineClosedError: and `JournalWriteError`, as `check_open`.
+        """
+        self.check_open()
+        error = self.broken.get(id)
+        if isinstance(error, SagaError):
+            raise error
+        if error is not None:
+            msg = f"{id} is no longer driven by this engine ({type(error).__name__}); its next owner will try again"
+            raise SagaError(msg) from error
 
     # -- leaving -------------------------------------------------------------------------
+
+    def hurry(self) -> None:
+        """Wait for activities no longer."""
+        self._until = 0.0
 
     async def leave(self, grace: timedelta) -> None:
         """Let running activities end for a while, then let go of every instance; nothing is recorded for it."""
         self.leaving = True
-        until = self._loop.time() + grace.total_seconds()
-        while self._performer.active and self._loop.time() < until and self._writer.failure is None:
+        self._until = self._loop.time() + grace.total_seconds()
+        while self._performer.active and self._loop.time() < self._until and self.failure is None:  # noqa: ASYNC110 - rare
             await asyncio.sleep(_STILL)
         self._performer.closing = True
         tasks = [drive.task for drive in self.drives.values() if drive.task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _taken_over(drive: Drive) -> OwnershipLostError:
+    return OwnershipLostError(f"{drive.id} is not this process' any more; whoever took it over goes on")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from saga.errors import JournalError, SagaError
+from pydantic import ValidationError
+
+from saga.errors import ActRefusedError, JournalError, SagaError
 from saga.kernel import decode_request
 
 from ._append import Answer
@@ -14,7 +17,7 @@ from ._append import Answer
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from ._ownership import Ownership
+    from ._ownership import Claim, Ownership
     from ._requests import Request
     from ._stage import Stage
     from ._store import Store
@@ -35,39 +38,91 @@ class Tending:
         self._ownership = ownership
         self._stage = stage
         self._retention = retention
+        self._every = ownership.lease.total_seconds() / 4
         self._in_progress: dict[int, asyncio.Task[None]] = {}
+        self._waiting: list[Claim] = []
         self._loop = asyncio.get_running_loop()
+        self._closing = asyncio.Event()
+        self._closed = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # -- beginning and ending ------------------------------------------------------------
+
+    async def begin(self) -> None:
+        """Resume what nobody drives, and tend from now on."""
+        self._tasks.append(self._loop.create_task(self._beat()))
+        await self.claim()
+        self._tasks.append(self._loop.create_task(self._tend()))
+
+    def close(self) -> None:
+        """Take over nothing more; the signs of life go on until `end`."""
+        self._closing.set()
+
+    async def end(self) -> None:
+        """End everything; what is in progress stays for the next owner."""
+        self._closing.set()
+        self._closed.set()
+        # Nothing is cancelled: a thread cannot be, and would use a journal that is closed by then.
+        await asyncio.gather(*self._tasks, *self._in_progress.values(), return_exceptions=True)
+
+    # -- signs of life -------------------------------------------------------------------
+
+    async def _beat(self) -> None:
+        while not await _set_within(self._closed, self._every):
+            if self._stage.failure is not None:
+                return  # it drives nothing any more, so others shall take over
+            try:
+                started = [drive for drive in self._stage.drives.values() if drive.started]
+                if not await asyncio.to_thread(self._ownership.beat):
+                    self._stage.check_lost(started, await asyncio.to_thread(self._ownership.owned))
+            except JournalError:
+                logger.warning("the journal does not answer, so others may take over", exc_info=True)
+
+    # -- taking over ---------------------------------------------------------------------
 
     async def claim(self) -> int:
         """Take over and resume what nobody drives; return how many."""
         total = 0
-        while True:
+        while not self._closing.is_set():
             claims = await asyncio.to_thread(
                 self._ownership.claim, tuple(self._stage.definitions), limit=_CLAIMED_AT_ONCE
             )
-            loaded = await asyncio.to_thread(lambda: list(self._store.load_open(claims)))  # noqa: B023 - awaited here
-            for claim, rows in loaded:
-                await self._stage.resume(claim, rows, crashed=claim.crashed)
+            self._waiting += claims
+            await self._resume()
             total += len(claims)
             if len(claims) < _CLAIMED_AT_ONCE:
-                return total
+                break
+        return total
 
-    async def tend(self) -> None:
-        """Go on until cancelled."""
-        beat = self._ownership.lease.total_seconds() / 4
-        due = self._loop.time() + beat
-        while True:
-            await asyncio.sleep(_LOOK)
+    async def _resume(self) -> None:
+        """Resume what was claimed; what cannot be read now stays for the next time."""
+        claims = list(self._waiting)
+        loaded = await asyncio.to_thread(lambda: list(self._store.load_open(claims)))
+        self._waiting = self._waiting[len(claims) :]
+        for claim, rows in loaded:
+            if self._closing.is_set():
+                return
+            await self._stage.resume(claim, rows)
+
+    async def _tend(self) -> None:
+        due = self._loop.time() + self._every
+        pause = _LOOK
+        while not await _set_within(self._closing, pause):
+            if self._stage.failure is not None:
+                return
             try:
                 await self._take_requests()
                 if self._loop.time() >= due:
-                    due = self._loop.time() + beat
-                    await asyncio.to_thread(self._ownership.beat)
+                    due = self._loop.time() + self._every
                     await self.claim()
                     await self._purge()
+                pause = _LOOK
             except JournalError:
-                # The journal may come back; until then others take over what this engine cannot claim.
+                pause = max(_LOOK, self._every)  # it may come back; until then others take over
                 logger.warning("the journal does not answer", exc_info=True)
+            except Exception:
+                pause = max(_LOOK, self._every)
+                logger.exception("the journal could not be tended")
 
     async def _purge(self) -> None:
         if self._retention is not None:
@@ -83,20 +138,26 @@ class Tending:
         for request in requests:
             task = self._loop.create_task(self._serve(request))
             self._in_progress[request.request] = task
-            task.add_done_callback(lambda _, number=request.request: self._in_progress.pop(number, None))
+            task.add_done_callback(lambda _, number=request.request: self._in_progress.pop(number, None))  # type: ignore[misc]
 
     async def _serve(self, request: Request) -> None:
-        answer = Answer(request.request)
+        """Bring a request to its instance; unless it is refused, the answer is journaled with its fact."""
         try:
-            if not await self._stage.journals.hand_over(request.id, decode_request(request.body)):
-                return  # it ended, or another process has it by now
+            asked = decode_request(request.body)
+            await self._stage.journals.hand_over(request.id, asked, [Answer(request.request)])
+        except ValidationError:
+            text = f"{request.id}: this version of the library knows no such request; ask with the same version"
+            await self._refuse(request, ActRefusedError(text))
         except SagaError as error:
-            answer = Answer(request.request, str(error), type(error).__name__)
-        await asyncio.to_thread(self._store.requests.answer, answer)
+            await self._refuse(request, error)
 
-    async def stop(self) -> None:
-        """Leave what is in progress to the next owner."""
-        tasks = list(self._in_progress.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    async def _refuse(self, request: Request, error: SagaError) -> None:
+        with suppress(JournalError):  # then it is found, and refused, again
+            answer = Answer(request.request, str(error), type(error).__name__)
+            await asyncio.to_thread(self._store.requests.answer, answer)
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> bool:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
+    return event.is_set()

@@ -41,11 +41,12 @@ class Conductor:
         self.decider = decider
         self._runtime = runtime
         self._running: dict[str, asyncio.Task[Outcome]] = {}
-        self._asked_to_stop = False
+        self._asked_to_stop: set[str] = set()
         self._acknowledgements: list[tuple[int, asyncio.Future[None]]] = []
         self._woken: asyncio.Future[None] | None = None
         self._due: datetime | None = None
         self._error: BaseException | None = None
+        self._awaited = 0
         self.left = False
 
     # -- events, from callbacks of the host's loop ---------------------------------------
@@ -73,6 +74,8 @@ class Conductor:
         self._due = None
         while (first := self.decider.next_due()) is not None and first[1] <= self._runtime.now():
             self._apply(f.TimerFired(at=self._now(), timer=first[0]))
+            if self.left or self._error is not None:
+                return
         self._wake()  # a tick that came a moment early sets the alarm again
 
     def request(self, request: Request) -> asyncio.Future[None]:
@@ -97,7 +100,9 @@ class Conductor:
             self._record()
         except BaseException as error:  # noqa: BLE001 - a callback has nobody to raise to; conduct() raises it
             self._error = self._error or error
-        self._wake()
+        if fact.role_in_replay is not f.FactKind.NOTE or self._error is not None:
+            self._awaited = self.decider.instance.count  # notes ride with the next flush (S20)
+            self._wake()
 
     def _record(self) -> None:
         if self.decider.out:
@@ -121,12 +126,13 @@ class Conductor:
         """
         loop = asyncio.get_running_loop()
         durable = -1
+        self._awaited = self.decider.instance.count
         self._record()
         try:
             while True:
                 self._woken = loop.create_future()
                 count = self.decider.instance.count
-                if durable < count:
+                if durable < self._awaited:
                     await self._runtime.flush()
                     durable = count
                     self._acknowledge(durable)
@@ -135,7 +141,7 @@ class Conductor:
                 if self._finished(durable):
                     return
                 self._reconcile(durable, loop)
-                if durable == self.decider.instance.count:
+                if durable >= self._awaited:
                     await self._woken
         finally:
             self._leave()
@@ -144,7 +150,7 @@ class Conductor:
         instance = self.decider.instance
         # What still runs may be answered: a replay that missed the answer would contradict the journal.
         stale = self.decider.stale and not self._running
-        return durable == instance.count and (instance.ended or stale)
+        return durable >= self._awaited and (instance.ended or stale)
 
     def _acknowledge(self, durable: int) -> None:
         while self._acknowledgements and self._acknowledgements[0][0] <= durable:
@@ -205,15 +211,17 @@ class Conductor:
 
     def _stop_what_should_stop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Ask running actions to stop once recovery has begun (S5), and whatever an operator did by hand."""
-        recovering = self.decider.instance.recovering and not self._asked_to_stop
-        for name, task in list(self._running.items()):
-            record = self.decider.instance.in_flight.get(name)
-            if record is None or (recovering and record.role is Role.ACTION):
+        instance = self.decider.instance
+        for name, task in self._running.items():
+            record = instance.in_flight.get(name)
+            over = record is None or (instance.recovering and record.role is Role.ACTION)
+            if over and name not in self._asked_to_stop:
+                self._asked_to_stop.add(name)
                 loop.call_soon(task.cancel)  # a task that has not begun would end without an outcome
-        self._asked_to_stop = self._asked_to_stop or recovering
 
     def _performed(self, call: Call, task: asyncio.Task[Outcome]) -> None:
         self._running.pop(call.name, None)
+        self._asked_to_stop.discard(call.name)
         error = None if task.cancelled() else task.exception()
         if self.left or task.cancelled():
             return  # the next owner goes on
@@ -237,7 +245,7 @@ class Conductor:
         def failed(failure: Failure, overdue: bool) -> None:  # noqa: FBT001 - the port's signature
             record = self.decider.instance.in_flight.get(name)
             if record is not None:
-                number = record.attempts + len(record.failures) + 1
+                number = record.tried + 1
                 self._apply(
                     f.AttemptFailed(at=self._now(), call=name, attempt=number, failure=failure, overdue=overdue)
                 )

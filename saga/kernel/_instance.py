@@ -66,6 +66,11 @@ class CallRecord:
         return step_of(self.call)
 
     @property
+    def tried(self) -> int:
+        """How many attempts have ended."""
+        return max(self.attempts, self.failures[-1].attempt if self.failures else 0)
+
+    @property
     def failed(self) -> bool:
         """Whether it ended without being done."""
         return self.state in {CallState.REJECTED, CallState.IN_DOUBT}
@@ -185,7 +190,7 @@ class Instance:
         for record in self.in_flight.values():
             record.unanswered = True
             record.overdue_at = fact.at
-            record.attempts += 1
+            record.attempts = record.tried + 1
 
     def _registered(self, fact: f.CallRegistered) -> None:
         call, role = split_role(fact.call)
@@ -280,7 +285,13 @@ class Instance:
 
     def _acted(self, fact: f.Act | f.CancelRequested) -> None:
         self.acts.append(fact)
-        self.act_pending = self.act_pending or self.state is SagaState.STUCK
+        self.act_pending = self.act_pending or (self.state is SagaState.STUCK and self.frees(fact))
+
+    def frees(self, fact: f.Fact) -> bool:
+        """Tell whether a STUCK instance is looked at again after this fact."""
+        if isinstance(fact, f.CancelRequested):
+            return not (self.recovering or self.committed or self.committing)  # otherwise it is noted only (S6)
+        return isinstance(fact, f.Act)
 
     def _retried(self, fact: f.Retried) -> None:
         for record in self.calls.values():

@@ -35,8 +35,12 @@ class Retry:
 
     def wait(self, failed: int) -> timedelta:
         """Return the waiting time, before jitter, after `failed` failed attempts (1 or more)."""
-        # Past the cap the power would overflow long before the wait grows, so the exponent is bounded.
-        return min(self.cap, self.first * self.factor ** min(failed - 1, 60))
+        try:
+            growth = self.factor ** (failed - 1)
+        except OverflowError:
+            return self.cap
+        # Compared in seconds: far past the cap the product is no timedelta any more.
+        return self.cap if self.first.total_seconds() * growth >= self.cap.total_seconds() else self.first * growth
 
     def faults(self) -> list[str]:
         """Say what is wrong with these values."""

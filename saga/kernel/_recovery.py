@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
+from saga.errors import ReplayMismatchError
 from saga.kernel._facts import StuckReason
 from saga.kernel._policy import NEVER
 from saga.kernel._values import CallState, Kind, Reason, Role
@@ -53,9 +54,25 @@ def to_compensate(
         if record.state is CallState.IN_DOUBT or (
             record.state is CallState.DONE and (only is None or _named(record, only))
         ):
-            step = definition.step(record.step)
-            if Role.COMPENSATION in step.roles:
+            if _compensable(instance, definition, record):
                 yield record
+
+
+def _compensable(instance: Instance, definition: Definition, record: CallRecord) -> bool:
+    if record.kind is Kind.READ_ONLY:
+        return False
+    step = definition.step(record.step)
+    if Role.COMPENSATION in step.roles:
+        return True
+    if record.kind is not Kind.COMPENSATABLE:
+        return False
+    raise ReplayMismatchError(
+        saga=instance.saga,
+        id=instance.id,
+        position=record.position,
+        recorded=f"call {record.call} ({record.kind})",
+        replayed=f"step {record.step} ({step.kind}), which has no compensation",
+    )
 
 
 def _named(record: CallRecord, only: Container[str]) -> bool:

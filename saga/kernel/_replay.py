@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 from saga.errors import JournalOrderError, ReplayMismatchError
 from saga.kernel import _facts as f
 from saga.kernel._decider import PAYLOAD_LIMIT, Decider
+from saga.kernel._instance import Instance
 from saga.kernel._names import split_role, step_of
-from saga.kernel._values import Failure, Reason, Role
+from saga.kernel._values import Failure, Reason, SagaState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +43,8 @@ def resume(definition: Definition, facts: Sequence[f.Fact], *, payload_limit: in
 
 
 def _decider(definition: Definition, facts: Sequence[f.Fact], payload_limit: int) -> Decider:
-    recovering, dormant = _shape(facts)
+    recovering = any(isinstance(fact, (f.RecoveryStarted, f.SagaCompleted)) for fact in facts)
+    dormant = not recovering and _waits(facts)
     if not recovering and not dormant:
         return replay(definition, facts, payload_limit=payload_limit)
     decider = Decider(definition, payload_limit=payload_limit)
@@ -52,18 +54,12 @@ def _decider(definition: Definition, facts: Sequence[f.Fact], payload_limit: int
     return decider
 
 
-def _shape(facts: Sequence[f.Fact]) -> tuple[bool, bool]:
-    """Tell whether backward recovery has started, and whether the instance is STUCK and nobody has acted."""
-    dormant = recovering = False
-    for fact in facts:
-        if isinstance(fact, f.SagaStuck):
-            dormant = True
-        elif isinstance(fact, (f.Act, f.CancelRequested, f.RunContinued, f.RecoveryContinued)):
-            dormant = False
-        elif isinstance(fact, (f.RecoveryStarted, f.SagaCompleted)):
-            recovering = True
-            dormant = False
-    return recovering, dormant
+def _waits(facts: Sequence[f.Fact]) -> bool:
+    """Tell whether the instance is STUCK and nobody has acted."""
+    if not any(isinstance(fact, f.SagaStuck) for fact in facts):
+        return False
+    instance = Instance().fold_all(facts)
+    return instance.state is SagaState.STUCK and not instance.act_pending
 
 
 def replay(definition: Definition, facts: Sequence[f.Fact], *, payload_limit: int = PAYLOAD_LIMIT) -> Decider:
@@ -100,7 +96,7 @@ class _Replay:
             raise self._mismatch(describe(fact), describe(decider.out[0]))
         decider.instance.fold(fact)
         if fact.role_in_replay is f.FactKind.INPUT:
-            if self._held and isinstance(fact, (f.Act, f.CancelRequested)):
+            if self._held and decider.instance.frees(fact):
                 self._held, self._healed = False, True
             decider.conclude(fact)
 
@@ -147,9 +143,9 @@ class _Replay:
         if recorded.payload == now.payload:
             return True
         call, role = split_role(recorded.call)
-        if role is not Role.ACTION or recorded.payload is None or now.payload is None:
+        if recorded.payload is None or now.payload is None:
             return False
-        codec = self._decider.definition.step(step_of(call)).action.takes
+        codec = self._decider.definition.step(step_of(call)).roles[role].takes
         return codec.same(recorded.payload, now.payload)
 
     def _keep_recorded(self, recorded: f.Fact) -> None:

@@ -103,7 +103,7 @@ def admit(decider: Decider, request: Request, at: datetime) -> f.Fact:
     if isinstance(request, Cancel):
         return f.CancelRequested(at=at, by=request.by, why=request.why)
     if isinstance(request, Decide):
-        return _decide(instance, request, at)
+        return _decide(decider, request, at)
     seen = instance.state or SagaState.RUNNING
     if isinstance(request, Retry):
         _check_retry(decider)
@@ -133,10 +133,17 @@ def _refused(instance: Instance, act: str, text: str) -> ActRefusedError:
     return ActRefusedError(f"{instance.saga} {instance.id} is {instance.state}: {act} is refused, {text}")
 
 
-def _decide(instance: Instance, request: Decide, at: datetime) -> f.Fact:
+def _decide(decider: Decider, request: Decide, at: datetime) -> f.Fact:
+    instance = decider.instance
     record = instance.decisions.get(request.call)
     if instance.ended:
         raise _refused(instance, "decide", f"nobody waits for {request.call} any more")
+    name, _, number = request.call.rpartition(".")
+    declared = decider.definition.decisions.get(name)
+    if declared is None or not number.isdecimal() or int(number) < 1:
+        known = ", ".join(f"{each}.1" for each in decider.definition.decisions)
+        raise _refused(instance, f"decide {request.call}", f"no such decision; it has {known or 'none'}")
+    declared.answer.decode(request.payload)
     known = record is not None and (record.answer is not None or record.timed_out)
     kind = f.DecisionIgnored if known or instance.recovering else f.DecisionAnswered
     return kind(at=at, call=request.call, by=request.by, why=request.why, payload=request.payload)
@@ -181,7 +188,7 @@ def _resolvable(decider: Decider, request: Resolve) -> CallRecord:
     if record is None or record.role is not Role.ACTION:
         calls = ", ".join(one.call for one in instance.calls.values() if one.role is Role.ACTION)
         raise _refused(instance, act, f"it has no such call; it has {calls or 'none'}")
-    unsettled = record.state is CallState.DONE and record.overdue_at is not None and not record.settled
+    unsettled = record.state is CallState.DONE and decider.waits_to_settle(record)
     if not (record.state is CallState.IN_DOUBT or unsettled or (record.failed and record.after_commit)):
         raise _refused(instance, act, f"it is {record.state}, so there is no doubt")
     if f"{record.call}/{Role.COMPENSATION.value}" in instance.calls:

@@ -165,7 +165,7 @@ def _call_view(record: CallRecord) -> CallView:
         role=record.role,
         kind=record.kind,
         state=record.state,
-        attempts=record.attempts + (len(record.failures) + 1 if waiting else 0),
+        attempts=record.tried + 1 if waiting else record.attempts,
         registered_at=record.at,
         ended_at=record.ended_at,
         input=record.input,

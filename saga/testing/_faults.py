@@ -43,6 +43,8 @@ class FaultKind(StrEnum):
     KEPT_AT_FLUSH = "crash at the flush, all was written"
     FLUSH_FAILED = "the flush fails, nothing was written"
     FLUSH_UNKNOWN = "the flush fails, all was written"
+    CANCEL_AT_FLUSH = "cancelled during the flush"
+    RETRY_AT_FLUSH = "an operator retries during the flush"
     UNANSWERED = "nobody answers the decision"
     OTHER_ANSWER = "the decision is answered differently"
     ANSWERED_EARLY = "the decision is answered before it is asked"

@@ -34,6 +34,7 @@ class Entry:
         late: Whether it was registered at or after the point of no return.
         resolved: Whether an operator or a probe said what became of it.
         adopted: Whether a child handed it over.
+        doubted: Whether `run` was told that it is in doubt, and may have gone another way.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Entry:
     late: bool = False
     resolved: bool = False
     adopted: bool = False
+    doubted: bool = False
 
     @property
     def step(self) -> str:
@@ -183,6 +185,7 @@ class Ledger:
     def _move(self, name: str, state: CallState) -> None:
         entry = self.entries[name]
         entry.state = state
+        entry.doubted = entry.doubted or (state is CallState.IN_DOUBT and not self.recovering)
         if entry is self.commit and state is CallState.REJECTED and entry.kind is Kind.PIVOT:
             self.commit = None
             self.interrupted = self.interrupted or self.waiting

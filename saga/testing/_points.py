@@ -41,6 +41,7 @@ _FLUSH: Final = (
     FaultKind.KEPT_AT_FLUSH,
     FaultKind.FLUSH_FAILED,
     FaultKind.FLUSH_UNKNOWN,
+    FaultKind.CANCEL_AT_FLUSH,
 )
 _BEFORE_EFFECT: Final = 0.4
 _AFTER_EFFECT: Final = 1.6
@@ -56,12 +57,14 @@ class Points:
         decisions: Faults of every decision, by target.
         flushes: Faults of every flush.
         beside: Pairs of activities that were performed at the same time.
+        stuck: Acts that come while the journal is told that the saga is STUCK.
     """
 
     activities: dict[str, list[Fault]]
     decisions: dict[str, list[Fault]]
     flushes: list[Fault]
     beside: list[tuple[str, str]]
+    stuck: list[Fault]
 
 
 def points_of(run: Run) -> Points:
@@ -74,6 +77,7 @@ def points_of(run: Run) -> Points:
         dict(_of_decisions(run)),
         [Fault(f"flush {number}", kind) for number in range(1, run.world.script.flushes + 1) for kind in _FLUSH],
         list(_beside(run)),
+        [Fault(event.text, FaultKind.RETRY_AT_FLUSH) for event in run.trace.of(EventKind.DURABLE) if event.text],
     )
 
 

@@ -112,8 +112,8 @@ def _commit(ledger: Ledger) -> str:
 
 def _in_doubt_left(ledger: Ledger, when: str) -> Iterator[Violation]:
     for one in ledger.owed():
-        if one.state is CallState.IN_DOUBT and one is not ledger.commit:
-            yield Violation("S4", f"{when} although {one.name} is in doubt and not compensated")
+        if one.state is CallState.IN_DOUBT or one.doubted:
+            yield Violation("S4", f"{when} although {one.name} is or was in doubt and is not compensated")
 
 
 def _check_compensation(ledger: Ledger, entry: Entry) -> Iterator[Violation]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from saga.testing._faults import FaultKind, Scenario
 from saga.testing._points import Points, points_of
@@ -82,7 +82,9 @@ class Scenarios:
         for one, other in base.beside:
             yield from _slow_beside(base, one, other)
             yield from _slow_beside(base, other, one)
+        yield from _scarred(base)
         for scenario, points in singles:
+            yield from (Scenario((*scenario.faults, fault)) for fault in points.stuck)
             for known, found in ((base.activities, points.activities), (base.decisions, points.decisions)):
                 for target, faults in found.items():
                     if target not in known and target not in _targets(scenario):
@@ -92,6 +94,34 @@ class Scenarios:
         for scenario, points in singles:
             if not any(fault.target.startswith("flush ") for fault in scenario.faults):
                 yield from (Scenario((*scenario.faults, fault)) for fault in points.flushes)
+
+
+_SCARS: Final = frozenset(
+    {
+        FaultKind.FAILED_ONCE,
+        FaultKind.ANSWER_LOST,
+        FaultKind.LATE_DUPLICATE,
+        FaultKind.LATE,
+        FaultKind.CRASH_BEFORE,
+        FaultKind.CRASH_AFTER,
+        FaultKind.IN_DOUBT_ACTED,
+        FaultKind.LEAVE,
+        FaultKind.SLOW,
+    }
+)
+"""After which a saga may go on, with something left that matters only later."""
+_BLOWS: Final = frozenset({FaultKind.REJECTED, FaultKind.IN_DOUBT_ACTED, FaultKind.LATE_DUPLICATE, FaultKind.CANCEL})
+"""What makes it matter."""
+
+
+def _scarred(base: Points) -> Iterator[Scenario]:
+    """Yield a fault that one activity survives, with one that makes another activity fail."""
+    for target, faults in base.activities.items():
+        for other, others in base.activities.items():
+            if target != other:
+                scars = [fault for fault in faults if fault.kind in _SCARS]
+                blows = [fault for fault in others if fault.kind in _BLOWS]
+                yield from (Scenario((scar, blow)) for scar in scars for blow in blows)
 
 
 def _targets(scenario: Scenario) -> set[str]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from saga.errors import ActRefusedError, JournalWriteError
-from saga.kernel import Conductor, Decider, Instance, SagaStarted, resume
+from saga.kernel import Cancel, Conductor, Decider, Instance, Request, RetryRequest, SagaStarted, resume
 from saga.kernel import _facts as f
 from saga.testing._attempts import Attempts
 from saga.testing._children import Child
@@ -15,10 +15,10 @@ from saga.testing._script import target_of
 from saga.testing._trace import Event, EventKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from saga.kernel import Call, Fact, Failure, Outcome, Request
+    from saga.kernel import Call, Fact, Failure, Outcome
     from saga.testing._owner import Owner
     from saga.testing._time import Alarm
     from saga.testing._world import World
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 __all__ = ("SimulatedRuntime",)
 
 _OUTCOMES = (f.CallDone, f.CallRejected, f.CallInDoubt, f.CallProbed)
-_CRASHES = frozenset({FaultKind.LOST_AT_FLUSH, FaultKind.KEPT_AT_FLUSH})
+_REQUESTS: Final[Mapping[FaultKind | None, Request]] = {
+    FaultKind.CANCEL_AT_FLUSH: Cancel(by="somebody", why="injected"),
+    FaultKind.RETRY_AT_FLUSH: RetryRequest(by="operator", why="injected"),
+}
 
 
 class SimulatedRuntime:
@@ -74,6 +77,9 @@ class SimulatedRuntime:
         await asyncio.sleep(0)
         await self._live()
         fault = self.world.script.at_flush() if batches else None
+        if fault in _REQUESTS:
+            self.world.ask(self.world.root, _REQUESTS[fault])
+            await asyncio.sleep(0)
         if fault is FaultKind.LOST_AT_FLUSH:
             await self.world.crash("at a flush, before it was written")
         if fault is FaultKind.FLUSH_FAILED:
@@ -91,7 +97,9 @@ class SimulatedRuntime:
         first = len(self.journal.facts) + 1
         written = self.journal.commit(batches)
         if written:
-            self.world.note(Event(EventKind.DURABLE, self.now(), self.id, number=first))
+            stuck = any(isinstance(fact, f.SagaStuck) for fact in written)
+            flush = f"flush {self.world.script.flushes}" if stuck else ""
+            self.world.note(Event(EventKind.DURABLE, self.now(), self.id, number=first, text=flush))
             self.world.people.read(self.id, written)
         return written
 
@@ -142,6 +150,7 @@ class SimulatedRuntime:
         else:
             decider = resume(journal.definition, journal.facts)
             if decider.instance.ended:
+                self._tell_end()
                 return
             self._conductor = Conductor(decider, self)
             if crashed is not None:
@@ -177,11 +186,14 @@ class SimulatedRuntime:
         elif error is not None:
             self.world.failures.append(error)
         elif self.instance.ended:
-            for end in self._ends:
-                if not end.done():
-                    end.set_result(self.instance)
+            self._tell_end()
         else:
             self.begin(crashed=None)  # changed facts have to be replayed first
+
+    def _tell_end(self) -> None:
+        for end in self._ends:
+            if not end.done():
+                end.set_result(self.instance)
 
     @property
     def conducting(self) -> asyncio.Task[None] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import sqlite3
+import time
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +16,10 @@ from benchmarks._bare import bare
 from benchmarks._cells import BARE_64, DBOS_1, OURS_1, Spec, cells_for, decode_spec, peer_cells
 from benchmarks._cells import Database as Where
 from benchmarks._child import reason
+from benchmarks._databases import databases
 from benchmarks._figures import GOALS, goals
 from benchmarks._load import Window, drive, drive_count, drive_threads, window
+from benchmarks._measure import Measurements, Measuring
 from benchmarks._parent import Child, ChildError, ask_once
 from benchmarks._payload import encode, payload
 from benchmarks._plan import plan
@@ -179,3 +182,16 @@ def test_an_unknown_figure_is_a_usage_error(capsys: pytest.CaptureFixture[str]) 
         main(["--only", "P99"])
     assert ended.value.code == 2
     assert "P99" in capsys.readouterr().err
+
+
+def test_a_run_ends_in_time_and_names_what_is_missing(tmp_path: Path) -> None:
+    """The budget is a promise: a run that is out of time reports what it has, and each gap."""
+
+    async def run() -> Measurements:
+        with databases(tmp_path, with_postgres=False) as made:
+            measuring = Measuring(QUICK, made, 1, lambda _words: None, latest=time.monotonic() + 0.2)
+            return await measuring.run(plan(goals(frozenset({"P10"})), QUICK))
+
+    results = asyncio.run(run())
+    assert results.rounds == {}
+    assert "no time" in results.missing

@@ -151,3 +151,19 @@ def test_the_report_is_json_with_figures_and_environment() -> None:
         OURS_64.name: 1000.0,
         BARE_64.name: 4000.0,
     }
+
+
+def test_a_round_that_only_some_had_the_time_for_is_dropped() -> None:
+    """Rounds are compared one by one, so all cells keep as many as the one with the fewest."""
+    results = timed({OURS_1: rounds(400, 100, 100), DBOS_1: rounds(100, 50), DBOS_8: []})
+    results.cold = {"ours": [1.0, 5.0], "dbos": [2.0]}
+    results.even_out()
+    assert figure(results, "P6").rounds == (4.0, 2.0)
+    assert figure(results, "P20").value == 0.5
+
+
+def test_what_time_was_not_left_for_says_so() -> None:
+    """A slow machine is no excuse for a figure that silently disappears."""
+    results = Measurements(missing="no time was left")
+    assert figure(results, "P14").reason == "no time was left"
+    assert figure(results, "P6").reason == f"{OURS_1.name}: no time was left"

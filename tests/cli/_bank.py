@@ -109,8 +109,8 @@ def engine(url: str, folder: Path) -> EmbeddedEngine:
 async def drive(url: str, folder: Path) -> None:
     """Start the transfers, say so, and drive until standard input ends."""
     async with engine(url, folder) as running:
-        for id, transfer in TRANSFERS.items():
-            await running.start(MoneyTransfer, transfer, id=id)
+        for name, transfer in TRANSFERS.items():
+            await running.start(MoneyTransfer, transfer, id=name)
         print("started", flush=True)  # noqa: T201 - whoever started this process waits for it
         await asyncio.to_thread(sys.stdin.read)
 

@@ -13,7 +13,7 @@ import pytest
 from saga.embedded import Journal
 from saga.errors import ActRefusedError, InvalidRequestError, PayloadTooLargeError, UnknownSagaError
 from saga.kernel import PAYLOAD_LIMIT, Cancel, Decide, Resolve
-from tests.cli.conftest import Command, driving, wait_until_at_rest
+from tests.cli.conftest import Command, driving, shown, wait_until_at_rest
 
 WHO = ("--by", "me", "--why", "because")
 ANSWER = ["id", "act", "call", "outcome", "state", "message"]
@@ -42,8 +42,8 @@ def driven(tmp_path: Path) -> Generator[Driven]:
 
 def view(saga: Command, url: str, id: str) -> dict[str, Any]:
     """What `show --json` says."""
-    shown: dict[str, Any] = json.loads(saga("show", id, "--json", "--payloads", database=url).out)
-    return shown
+    value: dict[str, Any] = json.loads(saga("show", id, "--json", "--payloads", database=url).out)
+    return value
 
 
 def act(saga: Command, url: str, *arguments: str) -> tuple[int, dict[str, Any]]:
@@ -83,7 +83,7 @@ def check_every_act(saga: Command, url: str, folder: Path) -> None:
     assert view(saga, url, "lost-1")["result"] == "p-1"
     assert view(saga, url, "large-1")["decisions"][0]["answer"] == {"approved": True}
     assert [one["act"] for one in view(saga, url, "frozen-1")["acts"]] == ["retry", "retry"]
-    acts = [view(saga, url, id)["acts"][0] for id in ("lost-1", "large-2", "large-3")]
+    acts = [view(saga, url, one)["acts"][0] for one in ("lost-1", "large-2", "large-3")]
     assert [(one["act"], one["by"], one["why"]) for one in acts] == [
         ("resolve", "me", "because"),
         ("cancel", "me", "because"),
@@ -107,13 +107,13 @@ def test_every_act_works_on_postgresql(saga: Command, postgres_url: str, tmp_pat
 
 def test_a_skipped_compensation_ends_the_saga(saga: Command, driven: Driven) -> None:
     """The act that ends a saga is accepted, although the saga has ended by the time of the answer."""
-    code, told = act(saga, driven.url, "skip", "frozen-1", "debit.1/compensation", *WHO)
-    assert (code, told["outcome"], told["call"]) == (0, "accepted", "debit.1")
+    code, answer = act(saga, driven.url, "skip", "frozen-1", "debit.1/compensation", *WHO)
+    assert (code, answer["outcome"], answer["call"]) == (0, "accepted", "debit.1")
     wait_until_at_rest(driven.url)
-    shown = saga("show", "frozen-1", database=driven.url).out
-    assert "\nstate     COMPENSATED\n" in shown
-    assert "skip debit.1/compensation" in shown
-    assert "by me: because" in shown
+    told = saga("show", "frozen-1", database=driven.url).out
+    assert "\nstate     COMPENSATED\n" in told
+    assert "skip debit.1/compensation" in told
+    assert "by me: because" in told
 
 
 def test_an_act_of_another_process(driven: Driven) -> None:
@@ -138,7 +138,7 @@ def test_an_act_of_another_process(driven: Driven) -> None:
         (("resolve", "lost-1", "nothing", "--did-not-happen"), "it has no such call"),
         (("resolve", "lost-1", "credit", "--happened", "5"), "valid string"),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+    ids=shown,
 )
 def test_a_refused_act(saga: Command, journal_driven: str, arguments: tuple[str, ...], told: str) -> None:
     """An act that makes no sense in the saga's state changes nothing; exit code 1, and the reason."""

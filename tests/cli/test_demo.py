@@ -14,7 +14,7 @@ EXAMPLE = "saga._examples.money_transfer.demo"
 @pytest.mark.parametrize(
     ("options", "given"),
     [
-        ((), {"transfers": 100, "kill": False, "as_json": False, "directory": None}),
+        ((), {"transfers": 200, "kill": False, "as_json": False, "directory": None}),
         (
             ("--transfers", "3", "--kill", "--json", "--directory", "here"),
             {"transfers": 3, "kill": True, "as_json": True, "directory": "here"},

@@ -133,7 +133,7 @@ def test_the_errors_are_typed(tmp_path: Path) -> None:
     foreign(tmp_path / "orders.db")
     with pytest.raises(ForeignJournalError):
         Journal.open(f"sqlite:///{tmp_path / 'orders.db'}")
-    with pytest.raises(JournalError, match="no journal at .*none.db"):
+    with pytest.raises(JournalError, match=r"no journal at .*none\.db"):
         Journal.open(f"sqlite:///{tmp_path / 'none.db'}")
 
 

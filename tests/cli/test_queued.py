@@ -33,11 +33,9 @@ def test_the_next_engine_carries_it_out(saga: Command, tmp_path: Path) -> None:
     url = filled(tmp_path)
     assert saga("skip", "frozen-1", "debit", *WHO, "--no-wait", database=url).code == 5
     assert saga("decide", "large-1", "review", '{"approved": true}', "--by", "me", "--no-wait", database=url).code == 5
-    with driving(url, tmp_path):
-        with Journal.open(url) as journal:
-            while not (journal.view("frozen-1").state.ended and journal.view("large-1").state.ended):
-                time.sleep(0.02)
-    with Journal.open(url) as journal:
+    with driving(url, tmp_path), Journal.open(url) as journal:
+        while not (journal.view("frozen-1").state.ended and journal.view("large-1").state.ended):
+            time.sleep(0.02)
         assert journal.view("frozen-1").acts[-1].act == "skip"
         assert journal.view("large-1").state == "COMPLETED"
 

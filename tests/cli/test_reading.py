@@ -53,7 +53,7 @@ def test_a_list_as_json(saga: Command, journal: str) -> None:
         (("--before", "2020-01-01T00:00+02:00"), []),
         (("--since", "2100-01-01"), []),
     ],
-    ids=lambda value: " ".join(value),
+    ids=" ".join,
 )
 def test_filters(saga: Command, journal: str, filters: tuple[str, ...], ids: list[str]) -> None:
     """Every filter holds, and several hold together."""

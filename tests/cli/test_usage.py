@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from saga import __version__
-from tests.cli.conftest import Command
+from tests.cli.conftest import Command, shown
 
 WHO = ("--by", "me", "--why", "because")
 DECIDE = ("decide", "t-1", "review", "true")
@@ -102,7 +102,7 @@ def test_the_environment_may_name_the_journal(saga: Command, journal: str) -> No
         (("diagram",), "name one thing to draw"),
         (("diagram", "--states", "--id", "t-1"), "name one thing to draw"),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+    ids=shown,
 )
 def test_a_command_line_that_makes_no_sense(saga: Command, arguments: tuple[str, ...], told: str) -> None:
     """Exit code 2, and one message that names what is wrong."""
@@ -138,7 +138,7 @@ def test_a_command_line_that_makes_no_sense(saga: Command, arguments: tuple[str,
         (("skip", "t-1", "pay/debit.1", *WHO), "'pay/debit.1' names no call"),
         (("skip", "t-1", "debit.1.2", *WHO), "'debit.1.2' names no call"),
     ],
-    ids=lambda value: " ".join(value)[:40] if isinstance(value, tuple) else "",
+    ids=shown,
 )
 def test_an_act_that_makes_no_sense(saga: Command, journal: str, arguments: tuple[str, ...], told: str) -> None:
     """Exit code 2 before the journal is touched, and one message that names what is wrong."""

@@ -109,11 +109,11 @@ def test_while_the_pivot_is_in_flight_other_calls_wait() -> None:
 
     async def program(saga: Steps, amount: int) -> str:
         pivot = asyncio.create_task(saga.credit(amount))
-        await asyncio.sleep(0)
+        await asyncio.sleep(1)
         rate = await saga.rate(1)
         return await pivot + str(rate)
 
-    driven = Driven(transfer(program))
+    driven = Driven(transfer(program)).fire("timer.1")
     assert driven.in_flight == ["credit.1"]
     driven.done("credit.1", '"c"')
     assert driven.in_flight == ["rate.1"]
@@ -124,10 +124,10 @@ def test_a_waiting_call_that_may_not_follow_the_pivot_is_an_error_in_run() -> No
 
     async def program(saga: Steps, amount: int) -> str:
         pivot = asyncio.create_task(saga.credit(amount))
-        await asyncio.sleep(0)
+        await asyncio.sleep(1)
         return await saga.debit(1) + await pivot
 
-    driven = Driven(transfer(program)).done("credit.1", '"c"')
+    driven = Driven(transfer(program)).fire("timer.1").done("credit.1", '"c"')
     assert driven.blocking == [(None, "bug")]
     failure = driven.instance.stuck[0].failure
     assert failure is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -111,9 +112,16 @@ class Obedient:
         if verb == "append":
             name, seq, epoch = words
             return _word(await self._pen.tried(more(name, int(seq), epoch=int(epoch))))
+        if verb == "limit":
+            return self._limit(int(words[0]))
         if verb == "claim":
             return " ".join(claim.id for claim in self._ownership.claim([SAGA])) or "nothing"
         return self._arm(verb, words[0])
+
+    def _limit(self, size: int) -> str:
+        """Let the system refuse to write files beyond that size."""
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+        return "limited"
 
     def _arm(self, verb: str, point: str) -> str:
         self._point = Point[point]

@@ -21,7 +21,6 @@ from tests.embedded.store.conftest import Opener, Pens
 from tests.embedded.store.journals import Gate, Pen, Sabotage, first, more, written
 from tests.embedded.store.proxy import proxied
 
-
 PenOn = Callable[[Store], Pen]
 
 

@@ -81,15 +81,19 @@ async def test_a_damaged_journal_says_so(sqlite_url: str, opened: Opener, pen_on
     """Pages that hold rubbish are noticed where they are read."""
     store = opened(sqlite_url)
     await pen_on(store).write(*[first(f"i-{number}", facts=20) for number in range(50)])
-    file = Path(make_url(sqlite_url).database or "")
+    store.discard()
+    damage(Path(make_url(sqlite_url).database or ""))
+    with pytest.raises(JournalCorruptError):
+        Store.open(sqlite_url)
+
+
+def damage(file: Path) -> None:
+    """Leave a database nothing but its first page."""
     with closing(sqlite3.connect(file)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    store.discard()
     pages = bytearray(file.read_bytes())
     pages[4096:] = b"\xff" * (len(pages) - 4096)
     file.write_bytes(pages)
-    with pytest.raises(JournalCorruptError):
-        Store.open(sqlite_url)
 
 
 def test_a_place_that_cannot_be_written_says_so(sqlite_url: str) -> None:
@@ -157,7 +161,8 @@ def test_a_server_that_does_not_answer_says_so_without_the_password() -> None:
 
 def test_a_missing_driver_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """PostgreSQL is an extra."""
-    monkeypatch.setattr(_address, "find_spec", lambda _: None)
+    nothing: dict[str, object] = {}
+    monkeypatch.setattr(_address, "find_spec", nothing.get)
     with pytest.raises(MissingExtraError, match=r'pip install "sagakit\[postgres\]"'):
         Store.open("postgresql://localhost/x")
 

@@ -65,9 +65,7 @@ def test_a_journal_whose_making_was_cut_short_is_made_by_the_next(url: str, open
 
 
 @pytest.mark.parametrize("point", Point)
-async def test_an_answer_that_is_cut_short_is_given_or_not(
-    pens: Pens, opened: Opener, url: str, point: Point
-) -> None:
+async def test_an_answer_that_is_cut_short_is_given_or_not(pens: Pens, opened: Opener, url: str, point: Point) -> None:
     """Whoever waits sees the answer or none, never half of it (C13)."""
     pen = pens()
     await pen.write(first("a", "me"))

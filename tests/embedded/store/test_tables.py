@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from sqlalchemy import URL, Connection, create_engine, inspect, make_url, text
 
+from saga.embedded._append import Appender
 from saga.embedded._database import Database
 from saga.embedded._migrations import upgrade
 from saga.embedded._store import Store
@@ -32,9 +33,7 @@ def shape(connection: Connection) -> dict[str, Any]:
     inspector = inspect(connection)
     return {
         table: {
-            "columns": [
-                {**column, "type": str(column["type"])} for column in inspector.get_columns(table)
-            ],
+            "columns": [{**column, "type": str(column["type"])} for column in inspector.get_columns(table)],
             "key": inspector.get_pk_constraint(table),
             "unique": inspector.get_unique_constraints(table),
             "indexes": [{**each, "dialect_options": _readable(each)} for each in inspector.get_indexes(table)],
@@ -222,6 +221,15 @@ def test_postgresql_is_left_as_the_server_has_it(postgres_url: str, opened: Open
         assert connection.scalar(text("SHOW synchronous_commit")) == "on"
         assert connection.scalar(text("SHOW lock_timeout")) == "10s"
         assert connection.scalar(text("SHOW idle_in_transaction_session_timeout")) == "10s"
+
+
+def test_an_append_sees_a_take_over_whatever_the_server_prefers(postgres_url: str, opened: Opener) -> None:
+    """Under READ COMMITTED a stale epoch writes no row; stricter, it would break everybody's flush."""
+    url = make_url(postgres_url).update_query_dict({"options": "-cdefault_transaction_isolation=serializable"})
+    appender = Appender(opened(url.render_as_string(hide_password=False))._database)
+    appender._cursor.execute("SHOW transaction_isolation")
+    assert appender._cursor.fetchone() == ("read committed",)
+    appender.close()
 
 
 def test_the_database_tells_the_time(store: Store) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -83,6 +84,24 @@ async def test_a_process_that_was_stopped_too_long_is_fenced(
         assert other.told("append", "a", 3, 1) == "OwnershipLostError"
         assert other.told("claim") == "nothing"
     assert written(store, "a") == [0, 1, 2]
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_a_disk_that_refuses_to_write_loses_nothing_that_was_acknowledged(
+    store: Store, mine: Ownership, url: str
+) -> None:
+    """The system itself fails the write; what was said to be done is there, and another process goes on."""
+    with another(url) as other:
+        assert other.told("start", "a") == "done"
+        wal = Path(f"{store.place}-wal").stat().st_size
+        assert other.told("limit", wal + 20_000) == "limited"
+        answers = [other.told("append", "a", seq, 1) for seq in range(2, 60)]
+        done = answers.count("done")
+        assert 0 < done < len(answers)
+        assert answers == ["done"] * done + ["JournalWriteError"] * (len(answers) - done)
+        assert written(store, "a") == list(range(2 + done))
+        other.kill()
+        assert [claim.id for claim in claimed(mine)] == ["a"]
 
 
 def test_two_processes_start_one_id_once(store: Store, url: str) -> None:
