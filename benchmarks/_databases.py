@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Final
 
 from sqlalchemy import create_engine, make_url
 
 from saga.testing.servers import postgres
 
 from ._cells import Database
+
+ADDRESS: Final = "SAGA_TEST_POSTGRES"
 
 
 class Databases:
@@ -51,8 +55,8 @@ class Databases:
         return version
 
     def drop_all(self) -> None:
-        """Drop what was made, because the server may be somebody's own."""
-        for name in self._made:
+        """Drop what was made on a server that is somebody's own; any other one goes as a whole."""
+        for name in self._made if os.environ.get(ADDRESS) else ():
             self._execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         self._made.clear()
 

@@ -56,7 +56,7 @@ QUICK: Final = Settings(
     idle_sagas=1_000,
     reopen=False,
     every_cell=False,
-    budget_seconds=45.0,
+    budget_seconds=43.0,
 )
 
 FULL: Final = Settings(

@@ -121,7 +121,7 @@ async def killed(stage: Stage) -> Sequence[SagaView]:
 
 async def _until_debited(world: World, references: Sequence[str], child: Child) -> None:
     async with asyncio.timeout(60):
-        while _debits(world, references) < len(references):  # noqa: ASYNC110 - another process acts
+        while _debits(world, references) < len(references):
             child.check()
             await asyncio.sleep(0.05)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -176,7 +176,7 @@ def _act(kind: type[Request], id: str, fields: dict[str, Any], database: str, se
         raise typer.Exit(code)
 
 
-_TOLD = {"accepted": "is journaled", "refused": "was refused", "queued": "is queued"}
+_TOLD = {"accepted": "is journaled", "ignored": "is ignored", "refused": "was refused", "queued": "is queued"}
 
 
 def _sent(journal: Journal, id: str, request: Request, seconds: float) -> tuple[ExitCode, str, str]:
@@ -187,7 +187,19 @@ def _sent(journal: Journal, id: str, request: Request, seconds: float) -> tuple[
         return ExitCode.NO, "refused", str(error)
     if not answered:
         return ExitCode.QUEUED, "queued", _queued(journal, id, seconds)
+    if isinstance(request, Decide) and _is_ignored(journal, id, request):
+        return ExitCode.NO, "ignored", "it was answered before, or nobody asks any more; nothing follows from this"
     return ExitCode.OK, "accepted", f"the saga is {_state(journal, id)} now"
+
+
+def _is_ignored(journal: Journal, id: str, asked: Decide) -> bool:
+    """Tell whether the answer to a decision was journaled as one from which nothing follows."""
+    mine = (asked.call, asked.by, asked.why)
+    with suppress(UnknownSagaError):  # purged meanwhile
+        for fact in reversed(journal.facts(id)):
+            if fact.fact in {"DecisionAnswered", "DecisionIgnored"} and (fact.call, fact.by, fact.why) == mine:
+                return fact.fact == "DecisionIgnored"
+    return False
 
 
 def _made(kind: type[Request], fields: dict[str, Any]) -> Request:

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 __all__ = ("Journal",)
 
 _LOOK_AGAIN = 0.05  # seconds between two looks for an answer; engines look for requests less often
-_LOOKS_AFTER_END = 60  # the answer to an act that ended the instance comes after the end
 
 
 class Journal:
@@ -186,15 +185,13 @@ class Journal:
         self._check_open(id, request)
         number = self._store.requests.put(id, request.model_dump_json())
         until = time.monotonic() + timeout.total_seconds()
-        ended_for = 0
         while True:
             reply = self._store.requests.reply(number)
-            if reply.answer is not None or ended_for > _LOOKS_AFTER_END:
+            if reply.answer is not None or reply.ended:  # the answer to an act that ends it comes with the end
                 check_reply(id, request, reply)
                 return True
             if time.monotonic() >= until:
                 return False
-            ended_for += reply.ended
             time.sleep(_LOOK_AGAIN)
 
     def _check_open(self, id: str, request: Request) -> None:

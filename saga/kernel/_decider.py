@@ -164,10 +164,28 @@ class Decider:
         except InvalidRequestError as error:
             msg = f"{where}: {error}"
             raise InvalidRequestError(msg) from None
+        self._check_size(payload, where)
+        return payload
+
+    def check_payload(self, codec: Codec, payload: str, what: str) -> None:
+        """Refuse a payload from outside as `encode` would.
+
+        Raises:
+            InvalidRequestError: if it does not fit its type.
+            PayloadTooLargeError: if it is larger than the journal takes.
+        """
+        where = f"{self.definition.saga} {self.instance.id} {what}"
+        self._check_size(payload, where)
+        try:
+            codec.decode(payload)
+        except InvalidRequestError as error:
+            msg = f"{where}: {error}"
+            raise InvalidRequestError(msg) from None
+
+    def _check_size(self, payload: str, where: str) -> None:
         if (size := size_of(payload)) > self._payload_limit:
             msg = f"{where}: {size} bytes of JSON, the limit is {self._payload_limit}; pass a reference instead"
             raise PayloadTooLargeError(msg)
-        return payload
 
     # -- what `run` sees -----------------------------------------------------------------
 

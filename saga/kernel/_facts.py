@@ -134,6 +134,7 @@ class Adopted(BaseModel):
         input: The action's input, JSON text.
         output: The action's output, JSON text, or None if it is in doubt.
         in_doubt: Whether nobody knows if it happened.
+        overdue_at: When an attempt of it was last given up, so that it may act after that; None once it is settled.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -142,6 +143,7 @@ class Adopted(BaseModel):
     input: str
     output: str | None = None
     in_doubt: Literal[True] | None = None
+    overdue_at: datetime | None = None
 
 
 class CallDone(_Input):

@@ -28,6 +28,7 @@ def entries_of(instance: Instance, definition: Definition) -> tuple[Adopted, ...
             input=record.input or "null",
             output=record.output,
             in_doubt=True if record.state is CallState.IN_DOUBT else None,
+            overdue_at=None if record.settled else record.overdue_at,
         )
         for record in reversed(stays)
     )

@@ -34,7 +34,7 @@ class CallRecord:
         role: What the activity does in the step.
         kind: Kind of the step, for an action.
         order: Place in the order of registration; a call that a child handed over comes at the child's place.
-        position: Number of the fact that registered it.
+        position: Number of the fact that registered it, or let it be tried again.
         after_commit: Whether it was registered at or after the point of no return.
         overdue_at: When an attempt was last given up at its time limit: it may act after that.
         unanswered: Whether an attempt ended without an answer, so that it may have acted.
@@ -237,7 +237,7 @@ class Instance:
             state = CallState.IN_DOUBT if entry.in_doubt else CallState.DONE
             record = CallRecord(
                 name, name, Role.ACTION, Kind.COMPENSATABLE, (*child.order, number), self.count, child.at,
-                input=entry.input, output=entry.output, state=state, settled=True,
+                input=entry.input, output=entry.output, state=state, overdue_at=entry.overdue_at,
             )  # fmt: skip
             self.calls[name] = record
 
@@ -298,6 +298,7 @@ class Instance:
             if record.failed and self.may_retry(record):
                 self._move(record.name, "retried")
                 record.unanswered = True
+                record.position = self.count  # as a registration, the act is durable first
         self._acted(fact)
 
     def may_retry(self, record: CallRecord) -> bool:

@@ -53,9 +53,9 @@ def call_name(step: str, number: int) -> str:
 
 
 def split_call(call: str) -> tuple[str, int]:
-    """Return step and number of a call without role, such as `("debit", 1)`."""
+    """Return step and number of a call without role, such as `("debit", 1)`; 0 for what is no number."""
     step, _, number = call.rpartition(".")
-    return step, int(number)
+    return step, int(number) if number.isascii() and number.isdecimal() else 0
 
 
 def role_name(call: str, role: Role) -> str:

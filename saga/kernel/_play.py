@@ -63,7 +63,7 @@ class Play:
     Attributes:
         waiting: Calls that were registered and whose outcome `run` has not seen, by name.
         withheld: Calls that `run` made and that are not registered yet, in order.
-        abandoned: Calls whose await `run` cancelled, in order.
+        abandoned: Calls whose await `run` cancelled, or that it saw in doubt, in order.
         ended: Whether `run` has returned or raised.
         result: Payload of what it returned, or None.
         error: What it raised, or None.
@@ -122,7 +122,8 @@ class Play:
         self._fail(call, error)
 
     def doubt(self, call: str, failure: Failure) -> None:
-        """Let `run` see that a call is in doubt, and go on."""
+        """Let `run` see that a call is in doubt, and go on without it, whatever is found out later."""
+        self.abandoned[call] = None
         self._fail(call, StepInDoubt(failure.message, step=call, type=failure.type))
 
     def _fail(self, call: str, error: Exception) -> None:

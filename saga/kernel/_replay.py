@@ -78,6 +78,7 @@ class _Replay:
         self._position = 0
         self._held = False
         self._healed = False
+        self._freed = False  # what follows from an act on a STUCK instance may come after other inputs
 
     def through(self, facts: Sequence[f.Fact]) -> Decider:
         for fact in facts:
@@ -92,10 +93,13 @@ class _Replay:
 
     def _take(self, fact: f.Fact) -> None:
         decider = self._decider
-        if decider.out and not self._held and not isinstance(fact, (f.Resumed, f.AttemptFailed)):
+        self._freed = self._freed and bool(decider.out)
+        waits = self._held or self._freed or decider.instance.state is SagaState.STUCK
+        if decider.out and not waits and not isinstance(fact, (f.Resumed, f.AttemptFailed)):
             raise self._mismatch(describe(fact), describe(decider.out[0]))
         decider.instance.fold(fact)
         if fact.role_in_replay is f.FactKind.INPUT:
+            self._freed = self._freed or decider.instance.act_pending
             if self._held and decider.instance.frees(fact):
                 self._held, self._healed = False, True
             decider.conclude(fact)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from saga.errors import ActRefusedError, InvalidRequestError
 from saga.kernel import _facts as f
-from saga.kernel._names import call_name, role_name, step_of
+from saga.kernel._names import call_name, role_name, split_call, step_of
 from saga.kernel._values import CallState, Kind, Role, SagaState
 
 if TYPE_CHECKING:
@@ -138,12 +138,12 @@ def _decide(decider: Decider, request: Decide, at: datetime) -> f.Fact:
     record = instance.decisions.get(request.call)
     if instance.ended:
         raise _refused(instance, "decide", f"nobody waits for {request.call} any more")
-    name, _, number = request.call.rpartition(".")
+    name, number = split_call(request.call)
     declared = decider.definition.decisions.get(name)
-    if declared is None or not number.isdecimal() or int(number) < 1:
-        known = ", ".join(f"{each}.1" for each in decider.definition.decisions)
-        raise _refused(instance, f"decide {request.call}", f"no such decision; it has {known or 'none'}")
-    declared.answer.decode(request.payload)
+    if declared is None or number < 1 or call_name(name, number) != request.call:
+        names = ", ".join(call_name(each, 1) for each in decider.definition.decisions)
+        raise _refused(instance, f"decide {request.call}", f"no such decision; it has {names or 'none'}")
+    decider.check_payload(declared.answer, request.payload, request.call)
     known = record is not None and (record.answer is not None or record.timed_out)
     kind = f.DecisionIgnored if known or instance.recovering else f.DecisionAnswered
     return kind(at=at, call=request.call, by=request.by, why=request.why, payload=request.payload)
@@ -199,10 +199,5 @@ def _resolvable(decider: Decider, request: Resolve) -> CallRecord:
         )
     codec = decider.definition.step(step_of(record.call)).action.returns
     if request.finding == "happened" and codec is not None:
-        codec.decode(request.payload or "null")
+        decider.check_payload(codec, request.payload or "null", request.call)
     return record
-
-
-def decision_call(name: str, call: int) -> str:
-    """Return the name of one use of a decision."""
-    return call_name(name, call)
