@@ -26,6 +26,7 @@ class News(BaseModel):
         id: The transfer.
         what: `acknowledged` once its start is durable, `fact` for each fact, and how it ended.
         text: For a fact: its name and the call it is about. For an end: the state.
+            A transfer that is STUCK has ended for this batch: only an operator moves it on.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -36,7 +37,7 @@ class News(BaseModel):
 
 
 async def run_batch(engine: Engine, orders: Iterable[Order], tell: Callable[[News], None]) -> None:
-    """Start every transfer and follow it to its end.
+    """Start every transfer and follow it to its end, or until it is STUCK.
 
     Whatever was started before, in this process or another, goes on where its journal ends: the same id with
     the same request is the same saga.
@@ -59,6 +60,8 @@ async def _follow(handle: SagaHandle[Receipt], transfer: Transfer, tell: Callabl
         tell(News(id=handle.id, what="fact", text=f"{fact.fact} {getattr(fact, 'call', '')}".strip()))
         if fact.fact == "DecisionAwaited":
             await answer_review(handle, transfer)
+        if fact.fact == "SagaStuck":
+            break  # until an operator acts, nothing follows
     tell(News(id=handle.id, what="ended", text=(await handle.view()).state))
 
 

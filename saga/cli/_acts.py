@@ -197,8 +197,10 @@ def _is_ignored(journal: Journal, id: str, asked: Decide) -> bool:
     mine = (asked.call, asked.by, asked.why)
     with suppress(UnknownSagaError):  # purged meanwhile
         for fact in reversed(journal.facts(id)):
-            if fact.fact in {"DecisionAnswered", "DecisionIgnored"} and (fact.call, fact.by, fact.why) == mine:
-                return fact.fact == "DecisionIgnored"
+            if fact.fact == "DecisionIgnored" and (fact.call, fact.by, fact.why) == mine:
+                return True
+            if fact.fact == "DecisionAnswered" and (fact.call, fact.by, fact.why) == mine:
+                return False
     return False
 
 

@@ -191,11 +191,9 @@ class EmbeddedEngine:
         definition = definition_of(saga)
         stored = await asyncio.to_thread(opened.store.get, id)
         if stored is None:
-            msg = f"the journal at {opened.store.place} holds no instance {id!r}"
-            raise UnknownSagaError(msg)
+            raise UnknownSagaError(f"the journal at {opened.store.place} holds no instance {id!r}")
         if stored.saga != definition.saga:
-            msg = f"{id} is a {stored.saga}, not a {definition.saga}"
-            raise UnknownSagaError(msg)
+            raise UnknownSagaError(f"{id} is a {stored.saga}, not a {definition.saga}")
         return SagaHandle(opened.stage.journals, definition, id)
 
     async def list(
@@ -251,7 +249,8 @@ class EmbeddedEngine:
         definition = definition_of(saga)
         if self._definitions.get(definition.saga) is not definition:
             known = ", ".join(self._definitions) or "none"
-            msg = f"this engine does not run {definition.saga}; it runs {known}. Add it to `sagas=`"
+            other = ", another class of that name," if definition.saga in self._definitions else ""
+            msg = f"this engine does not run {definition.saga}{other} but {known}; pass the class in `sagas=`"
             raise UnknownSagaError(msg)
         check_id(id)
         try:

@@ -1,6 +1,6 @@
 """The rules, once: steps, saga class and its check, journal, deterministic loop, conductor, recovery."""
 
-from saga.kernel._activity import Activity, Codec, activity_of, codec_of, participant, show_type
+from saga.kernel._activity import Activity, Codec, activity_of, codec_of, participant
 from saga.kernel._attempt import RECORDED, Attempt, attempt
 from saga.kernel._conductor import Conductor
 from saga.kernel._context import StepContext, current_step, maybe_current_step
@@ -18,6 +18,7 @@ from saga.kernel._handle import Engine, Journals, SagaHandle, SagaSummary
 from saga.kernel._handover import entries_of
 from saga.kernel._instance import CallRecord, Instance
 from saga.kernel._names import ID_LENGTH, action_key, call_name, check_id, child_id, role_name
+from saga.kernel._pairing import show_type
 from saga.kernel._policy import FOREVER, ONCE, Policy, Retry
 from saga.kernel._replay import replay, resume
 from saga.kernel._requests import Abort, Cancel, Decide, Request, Resolve, Skip, decode_request

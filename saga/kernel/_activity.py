@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
 from saga.errors import InvalidRequestError, OutsideSagaError
+from saga.kernel._pairing import show_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,7 +25,6 @@ __all__ = (
     "join_object",
     "participant",
     "resolved_hints",
-    "show_type",
     "size_of",
 )
 
@@ -269,15 +269,6 @@ def resolved_hints(function: Callable[..., object], scope: Mapping[str, object],
     except NameError as error:
         msg = f"{name}: {error}; models used in annotations must exist when the saga class is made"
         raise TypeError(msg) from None
-
-
-def show_type(type_: object) -> str:
-    """Return a type the way its author writes it, such as `Effect[Debit, Posting]`."""
-    if type_ is type(None):
-        return "None"
-    if isinstance(type_, type):
-        return type_.__name__
-    return str(type_).replace("typing.", "")
 
 
 def join_object(**members: str) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import typing
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saga.errors import Fault, SagaDefinitionError
-from saga.kernel._activity import Activity, Codec, activity_of, codec_of, resolved_hints, show_type
+from saga.kernel._activity import Activity, Codec, activity_of, codec_of, resolved_hints
 from saga.kernel._definition import (
     DecisionDefinition,
     Definition,
@@ -20,8 +19,9 @@ from saga.kernel._definition import (
     fingerprint_of,
 )
 from saga.kernel._policy import FOREVER, Policy
-from saga.kernel._steps import Compensatable, Decision, Declared, Given, Nested, Part, Step
-from saga.kernel._values import AskAgain, DidNotHappen, Effect, Happened, Kind, Role
+from saga.kernel._pairing import effect_of, wrong_pair
+from saga.kernel._steps import Compensatable, Decision, Declared, Given, Nested, Step
+from saga.kernel._values import Kind, Role
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ("check",)
 
 _RANK = {Kind.COMPENSATABLE: 0, Kind.NESTED: 0, Kind.PIVOT: 1, Kind.RETRIABLE: 2}
+_TAKEN = frozenset({"run", "now", "random", "sleep", "deadline"})
 _TOO_BROAD = (BaseException, Exception, OSError, TimeoutError)
 
 
@@ -75,10 +76,8 @@ def check(
         SagaDefinitionError: if anything is wrong; it lists every fault with file and line.
     """
     found = _Findings(scope)
-    for declared in twice:
-        found.add(
-            declared, declared.name, "declared twice in this class; the second one would hide this one."
-        )
+    for hidden in twice:
+        found.add(hidden, hidden.name, "declared twice in this class; the second one would hide this one.")
     declared = _declared(cls)
     steps = _steps(found, declared)
     decisions = _decisions(found, declared)
@@ -100,15 +99,15 @@ def _declared(cls: type) -> dict[str, Declared]:
     """Return what the class and its bases declare, bases first, in the order of declaration."""
     found: dict[str, Declared] = {}
     for base in reversed(cls.__mro__):
-        found |= {name: value for name, value in vars(base).items() if isinstance(value, (Declared, Given))}
+        found |= {name: value for name, value in vars(base).items() if isinstance(value, Declared)}
     return {name: value for name, value in found.items() if getattr(cls, name, None) is value}
 
 
 def _check_names(found: _Findings, declared: Mapping[str, Declared]) -> None:
     for name, one in declared.items():
-        if name in {"run", "now", "random", "sleep", "deadline"}:
+        if name in _TAKEN or (name == "timer" and isinstance(one, Decision)):  # timers are timer.1, timer.2, ...
             found.add(one, name, "this name belongs to Saga; choose another.")
-        elif isinstance(one, Declared) and one.name not in {"", name}:
+        elif one.name not in {"", name}:
             found.add(one, name, f"the same step object is declared as {one.name!r} too; make a second one.")
 
 
@@ -119,8 +118,7 @@ def _steps(found: _Findings, declared: Mapping[str, Declared]) -> dict[str, Step
     steps: dict[str, StepDefinition] = {}
     for name, one in declared.items():
         if isinstance(one, (Compensatable, Given)):
-            place = one if isinstance(one, Declared) else None
-            found.add(place, name, "no compensation. Add .compensated_by(...), or use ReadOnly.")
+            found.add(one, name, "no compensation. Add .compensated_by(...), or use ReadOnly.")
         elif isinstance(one, Step):
             step = _nested(found, name, one) if isinstance(one, Nested) else _step(found, name, one)
             if step is not None:
@@ -132,20 +130,18 @@ def _step(found: _Findings, name: str, step: Step[Any, Any]) -> StepDefinition |
     _check_policies(found, step, name)
     _check_rejects(found, step, name)
     action = found.activity(step, name, step.parts[Role.ACTION].function)
-    if action is None:
+    takes = found.codec(step, name, action.takes) if action is not None else None
+    returns = found.codec(step, name, action.returns) if action is not None else None
+    others = _other_roles(found, name, step, action)
+    if action is None or takes is None or returns is None:
         return None
-    takes = found.codec(step, name, action.takes)
-    returns = found.codec(step, name, action.returns)
-    if takes is None or returns is None:
-        return None
-    roles = {Role.ACTION: RoleDefinition(action, step.parts[Role.ACTION].policy, takes, returns)}
-    roles |= _other_roles(found, name, step, action)
-    effect = codec_of(Effect[action.takes, action.returns]) if Role.COMPENSATION in roles else None
+    roles = {Role.ACTION: RoleDefinition(action, step.parts[Role.ACTION].policy, takes, returns)} | others
+    effect = codec_of(effect_of(action.takes, action.returns)) if Role.COMPENSATION in roles else None
     return StepDefinition(name, step.kind, roles, step.rejects, effect)
 
 
 def _other_roles(
-    found: _Findings, name: str, step: Step[Any, Any], action: Activity
+    found: _Findings, name: str, step: Step[Any, Any], action: Activity | None
 ) -> dict[Role, RoleDefinition]:
     roles: dict[Role, RoleDefinition] = {}
     for role, part in step.parts.items():
@@ -154,7 +150,7 @@ def _other_roles(
         activity = found.activity(step, name, part.function)
         if activity is None:
             continue
-        text = _wrong_pair(role, part, activity, action)
+        text = wrong_pair(role, part, activity, action) if action is not None else None
         if text:
             found.add(step, name, text)
             continue
@@ -163,52 +159,6 @@ def _other_roles(
             returns = codec_of(activity.returns) if role is Role.PROBE else None
             roles[role] = RoleDefinition(activity, part.policy, takes, returns, part.given)
     return roles
-
-
-def _wrong_pair(role: Role, part: Part, activity: Activity, action: Activity) -> str | None:
-    """Say why `activity` cannot play `role` for `action`, or None if it can."""
-    made = {
-        Role.COMPENSATION: Effect[action.takes, action.returns],
-        Role.PROBE: action.takes,
-        Role.CONFIRMATION: action.returns,
-        Role.FORGET: action.returns,
-    }[role]
-    if part.given is None and activity.takes != made:
-        return (
-            f"{role.value} {activity.name} takes {show_type(activity.takes)},\n"
-            f"    but action {action.name} makes {show_type(made)}."
-        )
-    if role is Role.PROBE and not _is_finding(activity.returns, action.returns):
-        return (
-            f"probe {activity.name} returns {show_type(activity.returns)},\n"
-            f"    but it must return Finding[{show_type(action.returns)}]."
-        )
-    if _other_instance(part.function, activity, action):
-        return (
-            f"{role.value} {activity.name} belongs to another participant than action {action.name}.\n"
-            f"    Use {action.participant}.{activity.method}; if it is meant, wrap it in a function of your own."
-        )
-    return None
-
-
-def _is_finding(type_: Any, output: Any) -> bool:  # any annotations
-    if typing.get_origin(type_) is typing.Annotated:
-        type_ = typing.get_args(type_)[0]
-    members = typing.get_args(type_) or (type_,)
-    return all(one in {Happened[output], DidNotHappen, AskAgain} for one in members)
-
-
-def _other_instance(function: object, activity: Activity, action: Activity) -> bool:
-    """Tell whether a role went to another participant of the very same class: types cannot see that."""
-    kind = getattr(function, "kind", None)
-    return (
-        kind is not None
-        and activity.participant is not None
-        and action.participant is not None
-        and activity.participant != action.participant
-        and activity.function.__qualname__.rpartition(".")[0]
-        == action.function.__qualname__.rpartition(".")[0]
-    )
 
 
 def _check_policies(found: _Findings, step: Step[Any, Any], name: str) -> None:
@@ -308,7 +258,9 @@ def _check_run(found: _Findings, cls: type, where: str) -> tuple[Codec | None, C
 
 def _check_deadline(found: _Findings, cls: type, where: str) -> timedelta | None:
     deadline = getattr(cls, "deadline", None)
-    if deadline is not None and (not isinstance(deadline, timedelta) or deadline <= timedelta(0)):
+    if deadline is None or isinstance(deadline, Declared):  # a step of that name is another fault
+        return None
+    if not isinstance(deadline, timedelta) or deadline <= timedelta(0):
         found.add(None, "deadline", f"is {deadline!r}; give a positive timedelta or None.", where)
         return None
     return deadline

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -121,13 +122,14 @@ class SagaView(_View):
             f"  {call.name:<{width}}{call.state.value:<10} {_detail(call)}".rstrip() for call in self.calls
         ]
         if self.state is SagaState.STUCK:
-            lines += [
-                f"  {one.failure.traceback.strip()}"
-                for one in self.stuck
-                if one.failure and one.failure.traceback
-            ]
+            lines += [_indented(one.failure) for one in self.stuck if one.call is None and one.failure]
             lines += ["Nothing else will run until someone acts:", *_ways_out(self)]
         return "\n".join(lines)
+
+
+def _indented(failure: Failure) -> str:
+    """Return a fault of the code with its traceback, or what else is known of it."""
+    return textwrap.indent((failure.traceback or failure.message).strip(), "  ")
 
 
 def view_of(instance: Instance) -> SagaView:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from saga.errors import SagaError
-from saga.kernel import Reason, replay, resume
+from saga.kernel import Instance, Reason, SagaState, replay, resume
 from saga.kernel import _facts as f
 from saga.testing._rules import Violation
 
@@ -43,7 +43,8 @@ class Replays:
                 continue
             self._seen.add(hash((seen, len(rest))))
             self.count += 1
-            yield from _same(id, definition, facts[:length], rest)
+            if not _pending(facts[:length]):
+                yield from _same(id, definition, facts[:length], rest)
         yield from _whole(id, definition, facts)
 
 
@@ -56,6 +57,14 @@ def _concluded(facts: Sequence[Fact]) -> list[Fact]:
         found.append(fact)
     # Poison is concluded from crashes, by whoever resumes; no replay concludes it.
     return [fact for fact in found if not _poison(fact)]
+
+
+def _pending(facts: Sequence[Fact]) -> bool:
+    """Tell whether an act on a STUCK instance was recorded, and what follows from it waits for a replay."""
+    if not isinstance(facts[-1], (f.Act, f.CancelRequested)) or not any(isinstance(fact, f.SagaStuck) for fact in facts):
+        return False
+    instance = Instance().fold_all(facts)
+    return instance.state is SagaState.STUCK and instance.act_pending
 
 
 def _poison(fact: Fact) -> bool:

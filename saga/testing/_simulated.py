@@ -84,7 +84,7 @@ class SimulatedRuntime:
             await self.world.crash("at a flush, before it was written")
         if fault is FaultKind.FLUSH_FAILED:
             self._refuse("nothing was written")
-        written = self._commit(batches)
+        written = self.world.commit(self.id, batches)
         if fault is FaultKind.KEPT_AT_FLUSH:
             await self.world.crash("at a flush, after it was written")
         if fault is FaultKind.FLUSH_UNKNOWN:
@@ -92,16 +92,6 @@ class SimulatedRuntime:
         for target in self._outcomes_in(written):
             if self.world.script.crashes_when_recorded(target):
                 await self.world.crash(f"after the record of {target}")
-
-    def _commit(self, batches: int) -> list[Fact]:
-        first = len(self.journal.facts) + 1
-        written = self.journal.commit(batches)
-        if written:
-            stuck = any(isinstance(fact, f.SagaStuck) for fact in written)
-            flush = f"flush {self.world.script.flushes}" if stuck else ""
-            self.world.note(Event(EventKind.DURABLE, self.now(), self.id, number=first, text=flush))
-            self.world.people.read(self.id, written)
-        return written
 
     def _refuse(self, text: str) -> None:
         self.world.note(Event(EventKind.FLUSH_FAILED, self.now(), self.id, text=text))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from saga.errors import InvalidRequestError, StepRejected
 from saga.kernel import PAYLOAD_LIMIT, RECORDED, CallState, Instance, attempt
+from saga.kernel._facts import SagaStuck
 from saga.testing._journal import MemoryJournal
 from saga.testing._operator import Operator
 from saga.testing._owner import Owner
@@ -21,7 +22,7 @@ from saga.testing._trace import Event, EventKind, Trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
-    from saga.kernel import Call, Definition, Request
+    from saga.kernel import Call, Definition, Fact, Request
     from saga.testing._participants import Participants
     from saga.testing._script import Script
     from saga.testing._simulated import SimulatedRuntime
@@ -107,6 +108,18 @@ class World:
         durable = 0 if journal is None else len(journal.facts)
         self.trace.add(replace(event, durable=durable))
 
+    def commit(self, id: str, batches: int | None = None) -> list[Fact]:
+        """Make durable what an instance has queued."""
+        journal = self.journals[id]
+        first = len(journal.facts) + 1
+        written = journal.commit(batches)
+        if written:
+            stuck = any(isinstance(fact, SagaStuck) for fact in written)
+            flush = f"flush {self.script.flushes}" if stuck else ""
+            self.note(Event(EventKind.DURABLE, self.time.now, id, number=first, text=flush))
+            self.people.read(id, written)
+        return written
+
     # -- requests ------------------------------------------------------------------------
 
     def ask(self, id: str, request: Request) -> None:
@@ -143,11 +156,11 @@ class World:
 
     def _replace_owner(self) -> None:
         former, crashed = self.owner, not self.owner.alive
-        for journal in self.journals.values():
+        for id, journal in self.journals.items():
             if crashed:
                 journal.lose_queue()
             else:
-                journal.commit()
+                self.commit(id)
         former.bury()
         self.time.now += _RESTART
         self.owner = Owner(self)

@@ -111,14 +111,14 @@ def test_the_second_answer_is_ignored(saga: Command, driven: Driven) -> None:
     assert ended.err.startswith("frozen-1: decide review.1 is ignored; ")
 
 
-def test_a_cancel_after_the_pivot_is_noted_only(saga: Command, driven: Driven) -> None:
-    """Whoever cancels too late is told that the saga goes on."""
+def test_a_cancel_waits_for_the_pivot(saga: Command, driven: Driven) -> None:
+    """While nobody knows whether the pivot happened a cancel is journaled, and carried out once it is known."""
     code, told = act(saga, driven.url, "cancel", "lost-1", *WHO)
     assert (code, told["outcome"], told["state"]) == (0, "accepted", "STUCK")
-    assert "only noted" not in told["message"]  # nobody knows yet whether the pivot happened
     assert act(saga, driven.url, "resolve", "lost-1", "credit", "--did-not-happen", *WHO)[0] == 0
     wait_until_at_rest(driven.url)
-    assert view(saga, driven.url, "lost-1")["state"] == "COMPENSATED"
+    ended = view(saga, driven.url, "lost-1")
+    assert (ended["state"], ended["reason"]) == ("COMPENSATED", "cancelled")
 
 
 def test_a_skipped_compensation_ends_the_saga(saga: Command, driven: Driven) -> None:

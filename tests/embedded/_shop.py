@@ -6,6 +6,7 @@ and an action that comes after its compensation is refused.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -143,6 +144,20 @@ class Shop:
 
 
 shop = participant(Shop, "shop")
+
+
+def waits_for(gate: asyncio.Event) -> Callable[[], Awaitable[None]]:
+    """A behaviour that lasts until the test opens the gate."""
+
+    async def wait() -> None:
+        await gate.wait()
+
+    return wait
+
+
+async def hangs() -> None:
+    """A behaviour that never ends by itself."""
+    await asyncio.Event().wait()
 
 
 def call_of(key: str) -> str:

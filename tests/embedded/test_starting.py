@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
-
 import pytest
 
-from saga import Compensatable, EmbeddedEngine, Saga, SagaCompensatedError, SagaState, StepRejected
+from saga import EmbeddedEngine, ReadOnly, Saga, SagaCompensatedError, SagaState, StepRejected
 from saga.errors import IdReusedError, UnknownSagaError
 
-from tests.embedded._shop import Booking, Purchase, Shop, SoldOutError, shop as stand_in
+from tests.embedded._shop import Booking, Purchase, Shop, SoldOutError, waits_for
 from tests.embedded.conftest import MakeEngine
 
 
@@ -30,7 +28,7 @@ async def test_run_returns_the_result_once_it_is_durable(make_engine: MakeEngine
 async def test_start_returns_a_handle_before_the_end(make_engine: MakeEngine, shop: Shop) -> None:
     """The start is durable at once, the result is awaited by the handle."""
     gate = asyncio.Event()
-    shop.before["book.1"] = [_waits_for(gate)]
+    shop.before["book.1"] = [waits_for(gate)]
     async with make_engine() as engine:
         handle = await engine.start(Purchase, 1, id="p-1")
         assert (await handle.view()).state is SagaState.RUNNING
@@ -42,7 +40,7 @@ async def test_start_returns_a_handle_before_the_end(make_engine: MakeEngine, sh
 async def test_an_id_that_exists_returns_that_instance(make_engine: MakeEngine, shop: Shop) -> None:
     """Neither another start nor another run repeats a step; not while it runs, not later, not on another engine."""
     gate = asyncio.Event()
-    shop.before["book.1"] = [_waits_for(gate)]
+    shop.before["book.1"] = [waits_for(gate)]
     async with make_engine() as engine:
         first = await engine.start(Purchase, 1, id="p-1")
         second = await engine.start(Purchase, 1, id="p-1")
@@ -80,7 +78,7 @@ async def test_two_engines_that_start_the_same_id_make_one_instance(make_engine:
 async def test_the_same_id_with_another_request_is_refused(make_engine: MakeEngine, shop: Shop, ended: bool) -> None:  # noqa: FBT001 - a parameter
     """The first instance is not touched (S14)."""
     gate = asyncio.Event()
-    shop.before["pay.1"] = [_waits_for(gate)]
+    shop.before["pay.1"] = [waits_for(gate)]
     async with make_engine() as engine:
         handle = await engine.start(Purchase, 1, id="p-1")
         if ended:
@@ -105,8 +103,9 @@ async def test_the_same_id_for_another_saga_is_refused(make_engine: MakeEngine) 
 
 async def test_a_request_that_means_the_same_today_is_the_same(journal_url: str) -> None:
     """A model that has grown a field with a default since then does not turn a repeat into a reuse."""
-    async with EmbeddedEngine(journal_url, sagas=[_order()]) as engine:
-        await engine.run(_order(), {"item": "tea"}, id="o-1")
+    small = _order()
+    async with EmbeddedEngine(journal_url, sagas=[small]) as engine:
+        await engine.run(small, {"item": "tea"}, id="o-1")
     grown = _order(extra=True)
     async with EmbeddedEngine(journal_url, sagas=[grown]) as engine:
         assert await engine.run(grown, {"item": "tea"}, id="o-1") == "tea"
@@ -163,18 +162,13 @@ async def test_details_of_a_rejection_reach_the_caller(make_engine: MakeEngine, 
 async def test_an_activity_is_a_plain_function_outside_a_saga(journal_url: str) -> None:
     """Nothing about it needs an engine."""
 
-    def double(number: int) -> int:
-        return 2 * number
-
-    def halve(_: object) -> None: ...
-
     class Doubled(Saga):
-        double = Compensatable(double).compensated_by(halve)
+        double = ReadOnly(twice)
 
         async def run(self, number: int) -> int:
             return await self.double(number)
 
-    assert double(21) == 42
+    assert twice(21) == 42
     async with EmbeddedEngine(journal_url, sagas=[Doubled]) as engine:
         assert await engine.run(Doubled, 21, id="d-1") == 42
 
@@ -188,11 +182,9 @@ async def test_many_instances_at_once_all_end_well(make_engine: MakeEngine, shop
     assert len(shop.effects) == 300
 
 
-def _waits_for(gate: asyncio.Event):  # type: ignore[no-untyped-def]  # noqa: ANN202
-    async def wait() -> None:
-        await gate.wait()
-
-    return wait
+def twice(number: int) -> int:
+    """An activity that could be anybody's."""
+    return 2 * number
 
 
 def _order(*, extra: bool = False) -> type:

@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 
 from examples.money_transfer import chapters, demo
-from examples.money_transfer.bank import AccountState
-from examples.money_transfer.chapters import TARGET, Stage
+from examples.money_transfer.bank import AccountState, Bank
+from examples.money_transfer.batch import News, run_batch
+from examples.money_transfer.chapters import CLOSED, SOURCE, TARGET, Stage
+from examples.money_transfer.models import Debit, Posting, Transfer
 from examples.money_transfer.proof import prove
+from examples.money_transfer.transfers import Order
 from saga import SagaState, SagaView
 from saga.kernel import CallState
 
@@ -43,6 +46,25 @@ async def test_chapter_killed(stage: Stage) -> None:
     debits = [call for view in views for call in view.calls if call.name == "debit.1"]
     assert {call.attempts for call in debits} == {2}
     assert len(stage.world.north.ledger()) == len(views)
+
+
+async def test_batch_does_not_wait_for_an_operator(stage: Stage) -> None:
+    """A transfer that is STUCK is told like an end, so the proof can fail instead of never coming."""
+
+    class FreezesAtOnce(Bank):
+        def debit(self, debit: Debit) -> Posting:
+            posting = super().debit(debit)
+            self.set_state(debit.account, AccountState.FROZEN)
+            return posting
+
+    told: list[News] = []
+    wanted = Transfer(source=SOURCE, target=CLOSED, amount=Decimal(5), owner="bakery.1@example.org")
+    bank = FreezesAtOnce(stage.directory / "north.db")
+    async with stage.world.engine(source_bank=bank) as engine:
+        await run_batch(engine, [Order(line=2, id="T-0001", transfer=wanted)], told.append)
+        assert (await prove(stage.world, engine)).faults == ("T-0001 is STUCK",)
+    bank.close()
+    assert told[-1] == News(id="T-0001", what="ended", text="STUCK")
 
 
 async def test_chapter_stuck(stage: Stage) -> None:
