@@ -73,7 +73,7 @@ class Fault:
     Attributes:
         where: File name and line, such as `transfers.py:17`.
         name: The step, decision or method that is at fault.
-        text: What is wrong and what to write instead.
+        text: What is wrong and what to write instead, in one or more lines.
     """
 
     where: str
@@ -94,8 +94,12 @@ class SagaDefinitionError(SagaError):
         self.faults = tuple(faults)
         count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
         lines = [f"{saga} cannot run, {count} ({where})"]
-        lines += [f"  {fault.where}  {fault.name}: {fault.text}" for fault in faults]
+        lines += [_aligned(f"  {fault.where}  ", f"{fault.name}: {fault.text}") for fault in faults]
         super().__init__("\n".join(lines))
+
+
+def _aligned(margin: str, text: str) -> str:
+    return margin + text.replace("\n", "\n" + " " * len(margin))
 
 
 class StepOrderError(SagaError):

@@ -189,7 +189,7 @@ class EmbeddedEngine:
         """
         opened = self._opened()
         definition = definition_of(saga)
-        stored = await asyncio.to_thread(opened.store.get, id)
+        stored = await asyncio.to_thread(opened.store.get, id) if id.isprintable() else None
         if stored is None:
             raise UnknownSagaError(f"the journal at {opened.store.place} holds no instance {id!r}")
         if stored.saga != definition.saga:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from saga.errors import Fault, SagaDefinitionError
+from saga.errors import Fault, SagaDefinitionError, SagaError
 from saga.kernel._activity import Activity, Codec, activity_of, codec_of, resolved_hints
 from saga.kernel._definition import (
     DecisionDefinition,
@@ -17,8 +17,9 @@ from saga.kernel._definition import (
     StepDefinition,
     definition_of,
     fingerprint_of,
+    roles_of,
 )
-from saga.kernel._policy import FOREVER, Policy
+from saga.kernel._policy import FOREVER, Policy, time_faults
 from saga.kernel._pairing import effect_of, wrong_pair
 from saga.kernel._steps import Compensatable, Decision, Declared, Given, Nested, Step
 from saga.kernel._values import Kind, Role
@@ -87,7 +88,7 @@ def check(
     deadline = _check_deadline(found, cls, where)
     if found.faults or request is None or result is None:
         raise SagaDefinitionError(saga, short_place(where), sorted(found.faults, key=_line))
-    return Definition(saga, cls, request, result, steps, decisions, deadline, fingerprint_of(steps))
+    return Definition(saga, cls, request, result, steps, decisions, deadline, fingerprint_of(steps), roles_of(steps))
 
 
 def _line(fault: Fault) -> int:
@@ -169,39 +170,46 @@ def _check_policies(found: _Findings, step: Step[Any, Any], name: str) -> None:
 
 def _check_rejects(found: _Findings, step: Step[Any, Any], name: str) -> None:
     for one in step.rejects:
-        if not (isinstance(one, type) and issubclass(one, Exception)):
-            found.add(step, name, f"rejects holds {one!r}, which is no exception type.")
-        elif one in _TOO_BROAD:
-            text = f"rejects holds {one.__name__}, which also means that nobody knows; name the refusals themselves."
+        text = _no_refusal(one)
+        if text:
             found.add(step, name, text)
+
+
+def _no_refusal(one: object) -> str | None:
+    if not (isinstance(one, type) and issubclass(one, Exception)):
+        return f"rejects holds {one!r}, which is no exception type."
+    if one in _TOO_BROAD:
+        return f"rejects holds {one.__name__}, which also means that nobody knows; name the refusals themselves."
+    return None
 
 
 def _nested(found: _Findings, name: str, step: Nested[Any, Any]) -> StepDefinition | None:
     try:
         child = definition_of(step.saga)
-    except Exception as error:  # noqa: BLE001 - whatever is wrong with it is this step's fault
+    except SagaError as error:
         found.add(step, name, str(error))
         return None
-    roles = {
-        Role.ACTION: RoleDefinition(
-            None, Policy(retry=FOREVER, safe_to_overtake=True), child.request, child.result
-        )
-    }
+    policy = Policy(retry=FOREVER, safe_to_overtake=True)
+    roles = {Role.ACTION: RoleDefinition(None, policy, child.request, child.result)}
     effect = None
     if Role.COMPENSATION in step.parts:
-        action = Activity(child.saga, None, None, step.saga.__init__, child.request.type, child.result.type)
+        action = Activity(child.saga, None, None, type(step.saga), child.request.type, child.result.type)
         roles |= _other_roles(found, name, step, action)
-        effect = codec_of(Effect[child.request.type, child.result.type])  # type: ignore[name-defined]  # made at run time
+        effect = codec_of(effect_of(child.request.type, child.result.type))
     else:
-        for one in child.steps.values():
-            if one.kind in {Kind.PIVOT, Kind.RETRIABLE}:
-                text = (
-                    f"{child.saga} has the {one.kind.value} step {one.name}, so it cannot be compensated later. "
-                    "Give the nested step a compensation of its own with .compensated_by(...)."
-                )
-                found.add(step, name, text)
+        _check_child(found, name, step, child)
     _check_policies(found, step, name)
     return StepDefinition(name, Kind.NESTED, roles, (), effect, child)
+
+
+def _check_child(found: _Findings, name: str, step: Nested[Any, Any], child: Definition) -> None:
+    for one in child.steps.values():
+        if one.kind in {Kind.PIVOT, Kind.RETRIABLE}:
+            text = (
+                f"{child.saga} has the {one.kind.value} step {one.name}, so it cannot be compensated later.\n"
+                "Give the nested step a compensation of its own with .compensated_by(...)."
+            )
+            found.add(step, name, text)
 
 
 def _check_order(found: _Findings, steps: list[Step[Any, Any]]) -> None:
@@ -230,9 +238,9 @@ def _decisions(found: _Findings, declared: Mapping[str, Declared]) -> dict[str, 
         if not isinstance(one, Decision):
             continue
         codec = found.codec(one, name, one.answer)
-        if not isinstance(one.within, timedelta) or one.within <= timedelta(0):
-            found.add(one, name, f"within is {one.within!r}; give a positive timedelta.")
-        elif codec is not None:
+        for text in time_faults("within", one.within, positive=True):
+            found.add(one, name, text)
+        if codec is not None:
             decisions[name] = DecisionDefinition(name, codec, one.within)
     return decisions
 

@@ -355,6 +355,8 @@ class Decider:
         """Compensate what is in doubt or abandoned before the point of no return (S4); True when all is clean."""
         if self.instance.in_flight:
             return False
+        if not play.abandoned:  # nor is anything in doubt: run was told of that, and it counts as abandoned
+            return True
         actions = list(to_compensate(self.instance, self.definition, only=play.abandoned))
         return self._compensate(actions)
 
@@ -369,7 +371,7 @@ class Decider:
     def _finish(self, role: Role) -> bool:
         """Confirm, or forget, every call that stays (S17); True when all is done."""
         finished = True
-        for record in list(self.instance.calls.values()):
+        for record in list(self.instance.calls.values()) if role in self.definition.roles else ():
             if record.role is not Role.ACTION or record.state is not CallState.DONE:
                 continue
             compensated = f"{record.call}/{Role.COMPENSATION.value}" in self.instance.calls

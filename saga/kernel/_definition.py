@@ -24,6 +24,7 @@ __all__ = (
     "StepDefinition",
     "definition_of",
     "fingerprint_of",
+    "roles_of",
 )
 
 
@@ -104,6 +105,7 @@ class Definition:
         decisions: Its decisions by name.
         deadline: Time after the start at which backward recovery starts, or None.
         fingerprint: Short hash of steps, kinds, activities and types; it explains, it never decides.
+        roles: Every role that an activity has in its steps, or in those of nested sagas.
     """
 
     saga: str
@@ -114,6 +116,7 @@ class Definition:
     decisions: Mapping[str, DecisionDefinition]
     deadline: timedelta | None
     fingerprint: str
+    roles: frozenset[Role]
 
     @property
     def has_pivot(self) -> bool:
@@ -155,6 +158,12 @@ def definition_of(saga: type) -> Definition:
         return definition
     msg = f"{getattr(saga, '__name__', saga)!r} is no saga class with a run method; derive from saga.Saga and write run"
     raise SagaError(msg)
+
+
+def roles_of(steps: Mapping[str, StepDefinition]) -> frozenset[Role]:
+    """Return every role that an activity has in some steps, or in those of nested sagas."""
+    nested = [step.nested.roles for step in steps.values() if step.nested is not None]
+    return frozenset().union(*(step.roles for step in steps.values()), *nested)
 
 
 def fingerprint_of(steps: Mapping[str, StepDefinition]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-__all__ = ("FOREVER", "NEVER", "ONCE", "TIMEOUT", "Policy", "Retry")
+__all__ = ("FOREVER", "NEVER", "ONCE", "TIMEOUT", "Policy", "Retry", "time_faults")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +44,9 @@ class Retry:
 
     def faults(self) -> list[str]:
         """Say what is wrong with these values."""
-        found: list[str] = []
+        found = [*time_faults("retry's first", self.first), *time_faults("retry's cap", self.cap)]
         if self.attempts is not None and self.attempts < 1:
             found.append(f"retry allows {self.attempts} attempts; give 1 or more, or None for no limit")
-        if self.first < timedelta(0) or self.cap < timedelta(0):
-            found.append("retry waits a negative time")
         if self.factor < 1.0:
             found.append(f"retry's factor is {self.factor}; give 1.0 or more")
         return found
@@ -90,9 +88,20 @@ class Policy:
 
     def faults(self) -> list[str]:
         """Say what is wrong with these values."""
-        found = self.retry.faults()
-        if self.timeout <= timedelta(0):
-            found.append(f"timeout is {self.timeout}; give a positive time")
-        if self.settle_time is not None and self.settle_time < timedelta(0):
-            found.append(f"settle_time is {self.settle_time}; give zero or more")
+        found = [*_retry_faults(self.retry), *time_faults("timeout", self.timeout, positive=True)]
+        if self.settle_time is not None:
+            found += time_faults("settle_time", self.settle_time)
         return found
+
+
+def time_faults(name: str, value: object, *, positive: bool = False) -> list[str]:
+    """Say what is wrong with a duration, whatever its author wrote there."""
+    if not isinstance(value, timedelta):
+        return [f"{name} is {value!r}; give a timedelta"]
+    if value < timedelta(0) or (positive and not value):
+        return [f"{name} is {value}; give {'a positive time' if positive else 'zero or more'}"]
+    return []
+
+
+def _retry_faults(retry: object) -> list[str]:
+    return retry.faults() if isinstance(retry, Retry) else [f"retry is {retry!r}; give a Retry"]

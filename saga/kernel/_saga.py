@@ -81,9 +81,9 @@ class Saga(metaclass=_SagaType):
     def __init_subclass__(cls, *, name: str = "", **options: object) -> None:
         """Check the class. `name=` keeps the journaled name of a class that was renamed."""
         super().__init_subclass__(**options)
-        twice = cls.__dict__.get("__twice__", [])
         if not hasattr(cls, "run"):
             return  # a base class that only shares steps
+        twice = [one for base in cls.__mro__ for one in base.__dict__.get("__twice__", ())]
         frame = sys._getframe(1)  # noqa: SLF001 - annotations may use names of the calling scope
         where = f"{frame.f_code.co_filename}:{frame.f_lineno}"
         scope = {**frame.f_locals, **vars(cls)}

@@ -202,12 +202,14 @@ class CompensatableStep(Step[Input, Output]):
         return self._with(Role.FORGET, Part(activity, Policy(timeout, retry)))
 
 
-class Given(Generic[Input, Output, Mapped]):
+class Given(Declared, Generic[Input, Output, Mapped]):
     """A step whose compensation takes other input than the effect; `compensated_by` completes it."""
 
     def __init__(
         self, step: Compensatable[Input, Output], mapping: Callable[[Effect[Input, Output]], Mapped]
     ) -> None:
+        super().__init__()
+        self.where = step.where
         self._step = step
         self._mapping = mapping
 
@@ -219,8 +221,7 @@ class Given(Generic[Input, Output, Mapped]):
         retry: Retry = FOREVER,
     ) -> CompensatableStep[Input, Output]:
         """Add the compensation, an activity that takes what the mapping returns."""
-        part = Part(compensation, Policy(timeout, retry), self._mapping)
-        return self._step._completed(part)  # noqa: SLF001 - one builder in two classes
+        return self._step.completed(Part(compensation, Policy(timeout, retry), self._mapping))
 
 
 class Compensatable(Declared, Generic[Input, Output]):
@@ -293,7 +294,7 @@ class Compensatable(Declared, Generic[Input, Output]):
         retry: Retry = FOREVER,
     ) -> CompensatableStep[Input, Output]:
         """Add the compensation: an activity that takes the effect. Retried without limit by default."""
-        return self._completed(Part(compensation, Policy(timeout, retry)))
+        return self.completed(Part(compensation, Policy(timeout, retry)))
 
     def given(self, mapping: Callable[[Effect[Input, Output]], Mapped]) -> Given[Input, Output, Mapped]:
         """Make other input for the compensation, so that an existing activity can be it.
@@ -302,7 +303,8 @@ class Compensatable(Declared, Generic[Input, Output]):
         """
         return Given(self, mapping)
 
-    def _completed(self, compensation: Part) -> CompensatableStep[Input, Output]:
+    def completed(self, compensation: Part) -> CompensatableStep[Input, Output]:
+        """Return the complete step; `compensated_by` calls it."""
         step = CompensatableStep[Input, Output](
             {Role.ACTION: self._action, Role.COMPENSATION: compensation}, self._rejects
         )

@@ -88,6 +88,7 @@ class Shop:
     async def find_pay(self, number: int) -> Finding[str]:
         """Say whether it went."""
         key = current_step().action_key
+        self.deliveries.append(current_step().key)
         await self._behave(self.before)
         self._compensated.add(key)
         return Happened(output=self._done[key]) if key in self._done else DidNotHappen()

@@ -71,7 +71,7 @@ async def test_a_list_shows_the_state_that_the_journal_holds(
     """Also where an instance gets there before its first step, and after another engine took it over."""
     gate = asyncio.Event()
     shop.before["book.1"] = {
-        SagaState.RUNNING: [waits_for(gate)],
+        SagaState.RUNNING: [waits_for(gate), waits_for(gate)],
         SagaState.COMPENSATED: [SoldOutError("no")],
         SagaState.STUCK: [],
     }[state]

@@ -2,7 +2,7 @@
 
 import functools
 from datetime import timedelta
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 from pydantic import BaseModel, Field
@@ -92,7 +92,7 @@ def maybe(amount: int) -> str | None:
     raise NotImplementedError
 
 
-def drop_maybe(effect: Effect[int, "str | None"]) -> None:
+def drop_maybe(effect: Effect[int, Optional[str]]) -> None:  # noqa: UP045 - written in another way on purpose
     raise NotImplementedError
 
 
@@ -127,7 +127,7 @@ def test_all_faults_are_said_at_once_with_file_and_line() -> None:
             open_it = ReadOnly(open_socket)  # line: open
             review = Decision(bool, within=timedelta(0))  # line: review
             credit = Pivot(bank.credit).probed_by(bank.rate)  # type: ignore[arg-type] # line: credit
-            late = Compensatable(debit).compensated_by(refund)  # line: late
+            late = Compensatable(bank.debit).compensated_by(bank.refund)  # line: late
 
             async def run(self, request: Socket) -> str:  # line: run
                 return ""
@@ -177,8 +177,12 @@ def test_the_error_reads_as_the_documentation_shows_it() -> None:
     first, second = caught.value.faults
     assert f"{first.name}: {first.text}" == (
         "debit: compensation source_bank.reverse takes Effect[Credit, Posting],\n"
-        "    but action source_bank.debit makes Effect[Debit, Posting]."
+        "but action source_bank.debit makes Effect[Debit, Posting]."
     )
+    assert str(caught.value).splitlines()[1:3] == [
+        f"  {first.where}  debit: compensation source_bank.reverse takes Effect[Credit, Posting],",
+        f"  {' ' * len(first.where)}  but action source_bank.debit makes Effect[Debit, Posting].",
+    ]
     assert f"{second.name}: {second.text}" == "hold: no compensation. Add .compensated_by(...), or use ReadOnly."
 
 
@@ -197,7 +201,7 @@ def test_a_compensation_of_another_input_is_refused() -> None:
     """It could not read the effect."""
     assert fault(step=Compensatable(debit).compensated_by(drop_nothing)) == (  # type: ignore[arg-type]
         "step: compensation drop_nothing takes Effect[int, None],\n"
-        "    but action debit makes Effect[int, Posting]."
+        "but action debit makes Effect[int, Posting]."
     )
 
 
@@ -428,11 +432,12 @@ def test_a_run_that_is_none_is_refused(run: object) -> None:
     ("options", "text"),
     [
         ({"timeout": timedelta(0)}, "give a positive time"),
-        ({"timeout": 5}, "timeout is 5; give a positive timedelta"),
+        ({"timeout": 5}, "timeout is 5; give a timedelta"),
         ({"settle_time": timedelta(seconds=-1)}, "give zero or more"),
         ({"settle_time": 5}, "settle_time is 5; give a timedelta"),
         ({"retry": Retry(attempts=0)}, "give 1 or more, or None for no limit"),
-        ({"retry": Retry(first=timedelta(seconds=-1))}, "negative"),
+        ({"retry": Retry(first=timedelta(seconds=-1))}, "retry's first is -1 day, 23:59:59; give zero or more"),
+        ({"retry": Retry(cap=60)}, "retry's cap is 60; give a timedelta"),  # type: ignore[arg-type]
         ({"retry": Retry(factor=0.5)}, "give 1.0 or more"),
         ({"retry": 3}, "retry is 3; give a Retry"),
         ({"rejects": [5]}, "no exception type"),

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from saga.errors import StepRejected, SuspendedError
 from saga.kernel._values import DidNotHappen, Happened, Role
-from saga.participant import BarrierError
-from tests.participant.banks import OPENING, Bank, Books, Debit, done, step
+from saga.participant import BarrierError, barrier
+from tests.participant.banks import OPENING, Bank, Books, Debit, Posting, done, step
 
 ACTION = "transfer-42/debit.1"
 
@@ -78,3 +82,11 @@ async def test_action_with_its_own_key_is_no_probe_either(bank: Bank, books: Boo
     with step() as context, pytest.raises(BarrierError, match="is no probe"):
         await bank.find_debit(key=context.key)
     assert books.records() == []
+
+
+def test_answer_of_a_probe_is_durable_before_it_is_given(url: str, engines: Callable[..., Engine]) -> None:
+    """A caller who does not commit has still made it true."""
+    engine = engines(url)
+    with step(Role.PROBE), Session(engine) as session:
+        assert barrier.probe(session, Posting) == DidNotHappen()
+    assert Books(engine).records() == [(ACTION, "", "suspended")]
