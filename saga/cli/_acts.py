@@ -216,8 +216,8 @@ def _waiting(journal: Journal, id: str, seconds: float) -> AbstractContextManage
     """Show that an answer is waited for, to somebody at a terminal."""
     if seconds == 0 or not sys.stderr.isatty():
         return nullcontext()
-    what = "the engine that drives it" if journal.driven(id) else "an engine; none drives it now"
-    return console(stderr=True).status(f"waiting for {what} (Ctrl-C leaves the request in the journal)")
+    what = "the engine that drives it" if journal.driven(id) else "an engine, none drives it now"
+    return console(stderr=True).status(f"waiting for {what}; Ctrl-C leaves the request queued")
 
 
 def _state(journal: Journal, id: str) -> str | None:

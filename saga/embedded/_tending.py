@@ -7,9 +7,7 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
-from saga.errors import ActRefusedError, JournalError, SagaError
+from saga.errors import JournalError, SagaError
 from saga.kernel import decode_request
 
 from ._append import Answer
@@ -145,9 +143,6 @@ class Tending:
         try:
             asked = decode_request(request.body)
             await self._stage.journals.hand_over(request.id, asked, [Answer(request.request)])
-        except ValidationError:
-            text = f"{request.id}: this version of the library knows no such request; ask with the same version"
-            await self._refuse(request, ActRefusedError(text))
         except SagaError as error:
             await self._refuse(request, error)
 

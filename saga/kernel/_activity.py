@@ -65,9 +65,7 @@ class _StandIn:
     def __getattr__(self, method: str) -> StandInMethod:
         function = getattr(self._kind, method, None)
         if method.startswith("_") or not callable(function):
-            msg = (
-                f"{self._kind.__name__} has no method {method!r} that participant {self._name!r} could offer"
-            )
+            msg = f"{self._kind.__name__} has no method {method!r} that participant {self._name!r} could offer"
             raise AttributeError(msg)
         return StandInMethod(self._kind, self._name, method, function)
 
@@ -155,9 +153,7 @@ class Codec:
 def _does_not_fit(type_: object, error: ValidationError) -> InvalidRequestError:
     # Input values stay out of the message: they may be secret.
     faults = error.errors(include_url=False, include_context=False, include_input=False)
-    lines = [
-        f"  {'.'.join(str(part) for part in fault['loc']) or '(value)'}: {fault['msg']}" for fault in faults
-    ]
+    lines = [f"  {'.'.join(str(part) for part in fault['loc']) or '(value)'}: {fault['msg']}" for fault in faults]
     return InvalidRequestError("\n".join([f"this does not fit {show_type(type_)}:", *lines]))
 
 
@@ -220,9 +216,7 @@ def activity_of(function: object, scope: Mapping[str, object]) -> Activity:
     """
     if isinstance(function, StandInMethod):
         takes, returns = _types(function.function, scope, bound=True, name=repr(function))
-        return Activity(
-            repr(function), function.participant, function.method, function.function, takes, returns
-        )
+        return Activity(repr(function), function.participant, function.method, function.function, takes, returns)
     if not inspect.isfunction(function) or function.__name__ == "<lambda>":
         msg = (
             f"{function!r} has no stable name. Use a function made with def, or a method of "
@@ -240,9 +234,7 @@ def _plain_name(function: Callable[..., object]) -> str:
     return name if isinstance(name, str) else function.__name__
 
 
-def _types(
-    function: Callable[..., object], scope: Mapping[str, object], *, bound: bool, name: str
-) -> tuple[Any, Any]:
+def _types(function: Callable[..., object], scope: Mapping[str, object], *, bound: bool, name: str) -> tuple[Any, Any]:
     parameters = list(inspect.signature(function).parameters.values())[1 if bound else 0 :]
     required = [one for one in parameters if one.default is one.empty and one.kind not in _VARIADIC]
     if not parameters or len(required) > 1 or parameters[0].kind is inspect.Parameter.KEYWORD_ONLY:

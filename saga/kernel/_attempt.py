@@ -67,9 +67,7 @@ async def attempt(
         value = role.takes.decode(call.input)
     except InvalidRequestError as error:
         return _in_doubt(call, Failure.of(error), final=True)
-    context = StepContext(
-        call.saga, call.id, call.call, call.step.kind, call.role, call.action_key, call.key, number
-    )
+    context = StepContext(call.saga, call.id, call.call, call.step.kind, call.role, call.action_key, call.key, number)
     token = running_step.set(context)
     try:
         if inspect.iscoroutinefunction(function):

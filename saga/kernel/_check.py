@@ -6,7 +6,7 @@ import inspect
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from saga.errors import Fault, SagaDefinitionError, SagaError
 from saga.kernel._activity import Activity, Codec, activity_of, codec_of, resolved_hints
@@ -19,8 +19,8 @@ from saga.kernel._definition import (
     fingerprint_of,
     roles_of,
 )
-from saga.kernel._policy import FOREVER, Policy, time_faults
 from saga.kernel._pairing import effect_of, wrong_pair
+from saga.kernel._policy import FOREVER, Policy, time_faults
 from saga.kernel._steps import Compensatable, Decision, Declared, Given, Nested, Step
 from saga.kernel._values import Kind, Role
 
@@ -39,7 +39,7 @@ class _Findings:
     """Collects faults, so that an author sees all of them at once."""
 
     scope: Mapping[str, object]
-    faults: list[Fault] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list[Fault])
 
     def add(self, declared: Declared | None, name: str, text: str, where: str = "") -> None:
         place = declared.where if declared is not None else where
@@ -68,9 +68,7 @@ def short_place(where: str) -> str:
     return f"{Path(path).name}:{line}"
 
 
-def check(
-    cls: type, *, saga: str, where: str, scope: Mapping[str, object], twice: Iterable[Declared]
-) -> Definition:
+def check(cls: type, *, saga: str, where: str, scope: Mapping[str, object], twice: Iterable[Declared]) -> Definition:
     """Check a saga class and resolve its types.
 
     Raises:
@@ -82,7 +80,7 @@ def check(
     declared = _declared(cls)
     steps = _steps(found, declared)
     decisions = _decisions(found, declared)
-    _check_order(found, [one for one in declared.values() if isinstance(one, Step)])
+    _check_order(found, [one for one in declared.values() if _is_step(one)])
     _check_names(found, declared)
     request, result = _check_run(found, cls, where)
     deadline = _check_deadline(found, cls, where)
@@ -106,10 +104,29 @@ def _declared(cls: type) -> dict[str, Declared]:
 
 def _check_names(found: _Findings, declared: Mapping[str, Declared]) -> None:
     for name, one in declared.items():
-        if name in _TAKEN or (name == "timer" and isinstance(one, Decision)):  # timers are timer.1, timer.2, ...
+        if name in _TAKEN or (name == "timer" and _is_decision(one)):  # timers are timer.1, timer.2, ...
             found.add(one, name, "this name belongs to Saga; choose another.")
         elif one.name not in {"", name}:
             found.add(one, name, f"the same step object is declared as {one.name!r} too; make a second one.")
+
+
+# `isinstance` with a generic class leaves its types unknown; these say that any will do.
+
+
+def _is_incomplete(one: Declared) -> bool:
+    return isinstance(one, (Compensatable, Given))
+
+
+def _is_step(one: Declared) -> TypeGuard[Step[Any, Any]]:
+    return isinstance(one, Step)
+
+
+def _is_nested(one: Declared) -> TypeGuard[Nested[Any, Any]]:
+    return isinstance(one, Nested)
+
+
+def _is_decision(one: Declared) -> TypeGuard[Decision[Any]]:
+    return isinstance(one, Decision)
 
 
 # -- steps -----------------------------------------------------------------------------
@@ -118,10 +135,10 @@ def _check_names(found: _Findings, declared: Mapping[str, Declared]) -> None:
 def _steps(found: _Findings, declared: Mapping[str, Declared]) -> dict[str, StepDefinition]:
     steps: dict[str, StepDefinition] = {}
     for name, one in declared.items():
-        if isinstance(one, (Compensatable, Given)):
+        if _is_incomplete(one):
             found.add(one, name, "no compensation. Add .compensated_by(...), or use ReadOnly.")
-        elif isinstance(one, Step):
-            step = _nested(found, name, one) if isinstance(one, Nested) else _step(found, name, one)
+        elif _is_step(one):
+            step = _nested(found, name, one) if _is_nested(one) else _step(found, name, one)
             if step is not None:
                 steps[name] = step
     return steps
@@ -235,7 +252,7 @@ def _check_order(found: _Findings, steps: list[Step[Any, Any]]) -> None:
 def _decisions(found: _Findings, declared: Mapping[str, Declared]) -> dict[str, DecisionDefinition]:
     decisions: dict[str, DecisionDefinition] = {}
     for name, one in declared.items():
-        if not isinstance(one, Decision):
+        if not _is_decision(one):
             continue
         codec = found.codec(one, name, one.answer)
         for text in time_faults("within", one.within, positive=True):

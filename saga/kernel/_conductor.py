@@ -7,13 +7,14 @@ nobody is told anything before it is durable (S20).
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
+from saga.errors import SagaError
 from saga.kernel import _facts as f
 from saga.kernel._decider import RESUME_LIMIT, effect_payload
 from saga.kernel._requests import Request, admit
 from saga.kernel._runtime import Call, Outcome, Runtime
-from saga.kernel._values import CallState, Failure, Happened, Reason, Role, SagaState
+from saga.kernel._values import CallState, DidNotHappen, Failure, Happened, Reason, Role, SagaState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -302,6 +303,9 @@ class Conductor:
         finding = codec.decode(outcome.output or "null") if codec is not None else None
         if isinstance(finding, Happened):
             output = call.step.action.returns
-            payload = output.encode(finding.output) if output is not None else None
+            payload = output.encode(cast("Happened[Any]", finding).output) if output is not None else None
             return f.CallProbed(at=at, call=call.call, finding="happened", payload=payload)
+        if not isinstance(finding, DidNotHappen):
+            msg = f"{call.saga} {call.id}: the runtime says that {call.name} is done, but it has found nothing out"
+            raise SagaError(msg)
         return f.CallProbed(at=at, call=call.call, finding="did_not_happen")

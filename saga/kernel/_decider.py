@@ -100,11 +100,7 @@ class Decider:
         """Make the instance STUCK by a fault of the code, unless it ended."""
         self._continue()
         if self.instance.state is not SagaState.STUCK:
-            self._emit(
-                f.SagaStuck(
-                    at=self.instance.last_at, reasons=(f.StuckReason(reason=reason, failure=failure),)
-                )
-            )
+            self._emit(f.SagaStuck(at=self.instance.last_at, reasons=(f.StuckReason(reason=reason, failure=failure),)))
 
     def drop(self) -> None:
         """Give the execution of `run` up, without a fact."""
@@ -299,8 +295,7 @@ class Decider:
                 self._advance()
         except (UnknownSagaError, ReplayMismatchError) as error:  # today's class lacks what the journal needs
             self.get_stuck(Reason.MISMATCH, Failure.of(error))
-        if not instance.ended and instance.state is not SagaState.STUCK:
-            self._check_stuck()
+        self._check_stuck()
 
     def _advance(self) -> None:
         """Go forward as far as the state allows."""
@@ -340,10 +335,7 @@ class Decider:
         pivot = self.instance.commit
         if pivot is None or pivot.state is not CallState.IN_DOUBT:
             return
-        if (
-            Role.PROBE not in self.definition.step(pivot.step).roles
-            or f"{pivot.call}/probe" in self.instance.calls
-        ):
+        if Role.PROBE not in self.definition.step(pivot.step).roles or f"{pivot.call}/probe" in self.instance.calls:
             return
         due = settled_at(self.instance, self.definition, pivot)
         if due is None:
@@ -442,14 +434,15 @@ class Decider:
 
     def _check_stuck(self) -> None:
         """Become STUCK when nothing can progress: no activity, no timer, no decision (S9)."""
-        if self.instance.in_flight or self._next_but_deadline() is not None:
+        instance = self.instance
+        if instance.ended or instance.state is SagaState.STUCK:
+            return
+        if instance.in_flight or self._next_but_deadline() is not None:
             return
         reasons = tuple(self.blocked())
         if not reasons:
             text = "run waits for something that no step, timer or decision will bring"
-            reasons = (
-                f.StuckReason(reason=Reason.BUG, failure=Failure(type="NotDeterministicError", message=text)),
-            )
+            reasons = (f.StuckReason(reason=Reason.BUG, failure=Failure(type="NotDeterministicError", message=text)),)
         self._emit(f.SagaStuck(at=self.now(), reasons=reasons))
 
     def blocked(self) -> Iterable[f.StuckReason]:

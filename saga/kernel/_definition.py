@@ -163,7 +163,8 @@ def definition_of(saga: type) -> Definition:
 def roles_of(steps: Mapping[str, StepDefinition]) -> frozenset[Role]:
     """Return every role that an activity has in some steps, or in those of nested sagas."""
     nested = [step.nested.roles for step in steps.values() if step.nested is not None]
-    return frozenset().union(*(step.roles for step in steps.values()), *nested)
+    none: frozenset[Role] = frozenset()
+    return none.union(*(step.roles for step in steps.values()), *nested)
 
 
 def fingerprint_of(steps: Mapping[str, StepDefinition]) -> str:

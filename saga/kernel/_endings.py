@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from saga.errors import DecisionTimedOut, SagaAborted, StepInDoubt, StepRejected
 from saga.kernel._values import Reason
@@ -40,7 +40,7 @@ def why(error: BaseException) -> tuple[Reason, BaseException]:
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:
     if isinstance(error, BaseExceptionGroup):
-        for one in error.exceptions:
+        for one in cast("BaseExceptionGroup[BaseException]", error).exceptions:
             yield from _leaves(one)
     else:
         yield error

@@ -218,7 +218,7 @@ class SagaHandle(Generic[Result]):
         await self._journals.send(self.id, request)
 
 
-def _number(call: int) -> int:
+def _number(call: object) -> int:
     if isinstance(call, bool) or not isinstance(call, int) or call < 1:
         msg = f"call counts the uses of a step in run from 1; {call!r} is none"
         raise InvalidRequestError(msg)

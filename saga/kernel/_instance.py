@@ -7,7 +7,7 @@ saga class, so an instance can be looked at where its code is not installed.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from saga.errors import JournalOrderError
 from saga.kernel import _facts as f
@@ -58,7 +58,7 @@ class CallRecord:
     unanswered: bool = False
     settled: bool = False
     ended_at: datetime | None = None
-    failures: list[f.AttemptFailed] = field(default_factory=list)
+    failures: list[f.AttemptFailed] = field(default_factory=list[f.AttemptFailed])
 
     @property
     def step(self) -> str:
@@ -159,7 +159,7 @@ class Instance:
             raise JournalOrderError(msg)
         self.count += 1
         self.last_at = fact.at
-        _FOLDS[type(fact)](self, fact)
+        self._FOLDS[type(fact)](self, fact)
         if self.resumes and fact.role_in_replay is f.FactKind.INPUT and not isinstance(fact, f.Resumed):
             self.resumes = 0
 
@@ -205,6 +205,11 @@ class Instance:
             self.commit = record
             record.after_commit = record.after_commit or fact.kind is Kind.RETRIABLE
         self.completing = self.completing or role in {Role.CONFIRMATION, Role.FORGET}
+
+    def withdraw(self, name: str) -> None:
+        """Take back the last registration, which was never recorded."""
+        del self.calls[name], self.in_flight[name]
+        self.count -= 1
 
     def _move(self, name: str, event: str) -> CallRecord:
         record = self.calls.get(name)
@@ -287,7 +292,7 @@ class Instance:
         self.acts.append(fact)
         self.act_pending = self.act_pending or (self.state is SagaState.STUCK and self.frees(fact))
 
-    def frees(self, fact: f.Fact) -> bool:
+    def frees(self, fact: f.Act | f.Fact) -> bool:
         """Tell whether a STUCK instance is looked at again after this fact."""
         if isinstance(fact, f.CancelRequested):
             return not (self.recovering or self.committed or self.committing)  # otherwise it is noted only (S6)
@@ -343,32 +348,33 @@ class Instance:
     def _nothing(self, fact: f.Fact) -> None:
         """Only the time of this fact matters."""
 
+    _FOLDS: ClassVar[Mapping[type, Callable[..., None]]] = {
+        f.SagaStarted: _started,
+        f.Resumed: _resumed,
+        f.CallRegistered: _registered,
+        f.CallDone: _answered,
+        f.CallRejected: _answered,
+        f.CallInDoubt: _answered,
+        f.CallProbed: _found,
+        f.CallResolved: _found,
+        f.CallSkipped: _skipped,
+        f.TimerSet: _timer_set,
+        f.TimerFired: _timer_fired,
+        f.DecisionAwaited: _awaited,
+        f.DecisionAnswered: _decided,
+        f.DecisionIgnored: _nothing,
+        f.CancelRequested: _cancelled,
+        f.SagaAbortOrdered: _cancelled,
+        f.Retried: _retried,
+        f.RecoveryStarted: _recovery_started,
+        f.SagaCompleted: _completed,
+        f.SagaCompensated: _turn,
+        f.SagaStuck: _stuck,
+        f.RunContinued: _continued,
+        f.RecoveryContinued: _continued,
+        f.AttemptFailed: _attempt_failed,
+    }
+
 
 _KEPT_FAILURES = 20
 _EVENTS = {f.CallDone: "done", f.CallRejected: "rejected", f.CallInDoubt: "in doubt"}
-_FOLDS: Mapping[type, Callable[..., None]] = {
-    f.SagaStarted: Instance._started,
-    f.Resumed: Instance._resumed,
-    f.CallRegistered: Instance._registered,
-    f.CallDone: Instance._answered,
-    f.CallRejected: Instance._answered,
-    f.CallInDoubt: Instance._answered,
-    f.CallProbed: Instance._found,
-    f.CallResolved: Instance._found,
-    f.CallSkipped: Instance._skipped,
-    f.TimerSet: Instance._timer_set,
-    f.TimerFired: Instance._timer_fired,
-    f.DecisionAwaited: Instance._awaited,
-    f.DecisionAnswered: Instance._decided,
-    f.DecisionIgnored: Instance._nothing,
-    f.CancelRequested: Instance._cancelled,
-    f.SagaAbortOrdered: Instance._cancelled,
-    f.Retried: Instance._retried,
-    f.RecoveryStarted: Instance._recovery_started,
-    f.SagaCompleted: Instance._completed,
-    f.SagaCompensated: Instance._turn,
-    f.SagaStuck: Instance._stuck,
-    f.RunContinued: Instance._continued,
-    f.RecoveryContinued: Instance._continued,
-    f.AttemptFailed: Instance._attempt_failed,
-}  # fmt: skip

@@ -13,12 +13,13 @@ from __future__ import annotations
 import asyncio
 from asyncio import events
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from saga.errors import NotDeterministicError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Generator
     from contextvars import Context
 
 __all__ = ("DeterministicLoop", "NumberedFuture")
@@ -39,7 +40,9 @@ class _NumberedTask(asyncio.Task[T]):
     number = 0
 
     def __hash__(self) -> int:
-        return self.number
+        # asyncio adds a task to its own set of all tasks before it has its number; there the tasks of all
+        # instances meet, and with one hash for all of them that set would be a list.
+        return self.number or object.__hash__(self)
 
 
 class DeterministicLoop(asyncio.AbstractEventLoop):
@@ -50,9 +53,7 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         on_timer: Is told of every timer that is set, with a number counted from 1.
     """
 
-    def __init__(
-        self, time: Callable[[], float], on_timer: Callable[[int, asyncio.TimerHandle], None]
-    ) -> None:
+    def __init__(self, time: Callable[[], float], on_timer: Callable[[int, asyncio.TimerHandle], None]) -> None:
         self._time = time
         self._on_timer = on_timer
         self._ready: deque[asyncio.Handle] = deque()
@@ -151,7 +152,7 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
 
     def create_task(
         self,
-        coro: Coroutine[Any, Any, T],  # type: ignore[override]  # typeshed also allows generators, which asyncio no longer does
+        coro: Generator[Any, None, T] | Coroutine[Any, Any, T],
         *,
         name: str | None = None,
         context: Context | None = None,
@@ -192,10 +193,8 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
 
 
 def _run(handle: asyncio.Handle) -> None:
-    try:
+    with suppress(SystemExit):  # its task keeps it for whoever awaits; the process is not run's to end
         handle._run()  # noqa: SLF001 - what a loop does with a handle
-    except SystemExit:  # noqa: S110 - the task keeps it for whoever awaits it; the process is not run's to end
-        pass
 
 
 def _stopped() -> float:
@@ -208,13 +207,10 @@ def _ignored(_number: int, _handle: asyncio.TimerHandle) -> None:
 
 def _close(task: asyncio.Task[Any]) -> None:
     task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - asyncio's own switch for loops that drop tasks
-    coroutine = task.get_coro()
-    if coroutine is None:
-        return
-    try:
-        coroutine.close()
-    except BaseException:  # noqa: BLE001, S110 - the author's cleanup failed; the saga has moved on without it
-        pass
+    close = getattr(task.get_coro(), "close", None)  # a task that ended eagerly has none
+    if close is not None:
+        with suppress(BaseException):  # the author's cleanup may fail; the saga has moved on without it
+            close()
 
 
 def _refusal(name: str) -> Callable[..., NoReturn]:

@@ -31,7 +31,7 @@ def check_id(id: str) -> str:
         >>> check_id("transfer-42")
         'transfer-42'
     """
-    if not isinstance(id, str) or not id:
+    if not _is_text(id):
         msg = "a saga id is a string that is not empty, such as 'transfer-42'"
         raise InvalidIdError(msg)
     if len(id) > ID_LENGTH:
@@ -45,6 +45,10 @@ def check_id(id: str) -> str:
         msg = f"saga id {id!r} begins or ends with a space"
         raise InvalidIdError(msg)
     return id
+
+
+def _is_text(id: object) -> bool:
+    return isinstance(id, str) and id != ""
 
 
 def call_name(step: str, number: int) -> str:

@@ -79,7 +79,7 @@ class Play:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._decisions: dict[str, asyncio.Future[Any]] = {}
         self._decided: dict[str, DecisionDefinition] = {}
-        self._loop = DeterministicLoop(self._seconds, self._timer_set)
+        self._loop = DeterministicLoop(self._seconds, self._timer_set)  # type: ignore[abstract]  # the rest is refused
         self.waiting: dict[str, Made] = {}
         self.withheld: list[Made] = []
         self.abandoned: dict[str, None] = {}
@@ -91,7 +91,7 @@ class Play:
 
     def begin(self, request: object) -> None:
         """Call `run` and go as far as it goes without an outcome."""
-        self._loop.create_task(self._run(request))
+        _ = self._loop.create_task(self._run(request))
         self.pump()
 
     def registered(self, made: Made, *, held: bool) -> None:
@@ -213,9 +213,7 @@ class Play:
         elif made in self.withheld:
             self.withheld.remove(made)
 
-    def decision(
-        self, decision: Any
-    ) -> Callable[[], Coroutine[Any, Any, Any]]:  # a Decision, from the descriptor
+    def decision(self, decision: Any) -> Callable[[], Coroutine[Any, Any, Any]]:  # a Decision, from the descriptor
         """Return what `self.review` is inside `run`."""
         definition = self._definition.decisions[decision.name]
 
@@ -247,7 +245,7 @@ class Play:
     async def _run(self, request: object) -> None:
         try:
             saga = self._definition.cls()
-            saga._play = self
+            saga._play = self  # noqa: SLF001 - set here, so that authors may write an __init__ of their own
             result = await saga.run(request)
             self.result = self._host.encode(self._definition.result, result, "run")
         except GeneratorExit:

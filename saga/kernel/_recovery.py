@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ("FAR", "Todo", "blocked", "next_to_compensate", "settled_at", "to_compensate")
 
-FAR: Final = datetime.max
+FAR: Final = datetime.max  # noqa: DTZ901 - a mark, never compared with a time
 """Stands for: never, by itself."""
 
 
@@ -51,11 +51,12 @@ def to_compensate(
     """
     actions = [one for one in instance.calls.values() if one.role is Role.ACTION and not one.after_commit]
     for record in sorted(actions, key=lambda one: one.order, reverse=True):
-        if record.state is CallState.IN_DOUBT or (
-            record.state is CallState.DONE and (only is None or _named(record, only))
-        ):
-            if _compensable(instance, definition, record):
-                yield record
+        stays = record.state is CallState.DONE and only is not None and not _named(record, only)
+        if record.state in _MAY_HAVE_ACTED and not stays and _compensable(instance, definition, record):
+            yield record
+
+
+_MAY_HAVE_ACTED = frozenset({CallState.DONE, CallState.IN_DOUBT})
 
 
 def _compensable(instance: Instance, definition: Definition, record: CallRecord) -> bool:

@@ -17,7 +17,7 @@ from saga.kernel import _facts as f
 from saga.kernel._decider import PAYLOAD_LIMIT, Decider
 from saga.kernel._instance import Instance
 from saga.kernel._names import split_role, step_of
-from saga.kernel._values import Failure, Reason, SagaState
+from saga.kernel._values import Failure, Reason, Role, SagaState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,6 +97,8 @@ class _Replay:
         waits = self._held or self._freed or decider.instance.state is SagaState.STUCK
         if decider.out and not waits and not isinstance(fact, (f.Resumed, f.AttemptFailed)):
             raise self._mismatch(describe(fact), describe(decider.out[0]))
+        if self._held and isinstance(fact, f.Retried):
+            self._withdraw_probe()
         if self._held and decider.instance.ended:  # where older code was stuck, today's gets to the end
             self._healed = decider.instance.frees(fact)
             self._held = not self._healed
@@ -107,6 +109,15 @@ class _Replay:
             if self._held and decider.instance.frees(fact):
                 self._held, self._healed = False, True
             decider.conclude(fact)
+
+    def _withdraw_probe(self) -> None:
+        """Take back a probe that the journal does not hold: the retry is about the pivot itself."""
+        decider = self._decider
+        for fact in decider.out:
+            if isinstance(fact, f.CallRegistered) and split_role(fact.call)[1] is Role.PROBE:
+                decider.out.remove(fact)
+                decider.instance.withdraw(fact.call)
+                return
 
     def _match(self, recorded: f.Fact) -> None:
         out = self._decider.out

@@ -173,9 +173,7 @@ def _skippable(instance: Instance, call: str) -> CallRecord:
     for record in known:
         if record is not None and (record.failed or record.state is CallState.IN_FLIGHT):
             return record
-    names = [
-        one.call for one in instance.calls.values() if one.role in _HAND and one.state is not CallState.DONE
-    ]
+    names = [one.call for one in instance.calls.values() if one.role in _HAND and one.state is not CallState.DONE]
     hint = f"skip works for {', '.join(names)}" if names else "no compensation is waiting"
     raise _refused(instance, f"skip {call}", hint)
 
@@ -194,9 +192,7 @@ def _resolvable(decider: Decider, request: Resolve) -> CallRecord:
     if f"{record.call}/{Role.COMPENSATION.value}" in instance.calls:
         raise _refused(instance, act, "its compensation has begun; use skip if that was done by hand")
     if record.after_commit and record.kind is not Kind.PIVOT and request.finding == "did_not_happen":
-        raise _refused(
-            instance, act, "it comes after the pivot, so it has to happen: retry it, or do it by hand"
-        )
+        raise _refused(instance, act, "it comes after the pivot, so it has to happen: retry it, or do it by hand")
     codec = decider.definition.step(step_of(record.call)).action.returns
     if request.finding == "happened" and codec is not None:
         decider.check_payload(codec, request.payload or "null", request.call)

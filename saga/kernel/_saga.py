@@ -9,7 +9,7 @@ import random as random_numbers
 import sys
 import textwrap
 import warnings
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 from saga.errors import NotDeterministicWarning, OutsideSagaError
 from saga.kernel._check import check, short_place
@@ -31,17 +31,13 @@ class _Body(dict[str, object]):
         hidden = self.get(name)
         if isinstance(hidden, Declared):
             hidden.name = name
-            twice = self.setdefault("__twice__", [])
-            assert isinstance(twice, list)  # noqa: S101 - only set on the line above
-            twice.append(hidden)
+            cast("list[Declared]", self.setdefault("__twice__", [])).append(hidden)
         super().__setitem__(name, value)
 
 
 class _SagaType(type):
     @classmethod
-    def __prepare__(
-        cls, _name: str, _bases: tuple[type, ...], /, **_: Any
-    ) -> _Body:  # keywords of the class statement
+    def __prepare__(cls, _name: str, _bases: tuple[type, ...], /, **_: Any) -> _Body:  # keywords of the class statement
         return _Body()
 
 
@@ -84,12 +80,11 @@ class Saga(metaclass=_SagaType):
         if not hasattr(cls, "run"):
             return  # a base class that only shares steps
         twice = [one for base in cls.__mro__ for one in base.__dict__.get("__twice__", ())]
-        frame = sys._getframe(1)  # noqa: SLF001 - annotations may use names of the calling scope
+        # Annotations may use names of the calling scope.
+        frame = sys._getframe(1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         where = f"{frame.f_code.co_filename}:{frame.f_lineno}"
         scope = {**frame.f_locals, **vars(cls)}
-        cls.__definition__ = check(
-            cls, saga=name or cls.__name__, where=where, scope=_types_in(scope), twice=twice
-        )
+        cls.__definition__ = check(cls, saga=name or cls.__name__, where=where, scope=_types_in(scope), twice=twice)
         _warn_of_chance(cls)
 
     def now(self) -> datetime:
@@ -149,13 +144,11 @@ def _warn_of_chance(cls: type) -> None:
         tree = ast.parse(textwrap.dedent(inspect.getsource(run)))
     except (OSError, SyntaxError, TypeError):
         return  # no source, as in an interactive session
-    for node in ast.walk(tree):
-        name = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+    for node in [one for one in ast.walk(tree) if isinstance(one, ast.Call)]:
+        name = ast.unparse(node.func)
         instead = _CHANCE.get(name) or _CHANCE.get(".".join(name.split(".")[-2:]))
         if instead:
             code = run.__code__
             place = short_place(f"{code.co_filename}:{code.co_firstlineno + node.lineno - 1}")
-            text = (
-                f"{cls.__name__}.run calls {name}(), which a replay would not repeat ({place}); use {instead}"
-            )
+            text = f"{cls.__name__}.run calls {name}(), which a replay would not repeat ({place}); use {instead}"
             warnings.warn(text, NotDeterministicWarning, stacklevel=3)

@@ -63,7 +63,8 @@ class Part:
 
 
 def _here(depth: int) -> str:
-    frame = sys._getframe(depth)  # noqa: SLF001 - the fault list names the author's own line
+    # The fault list names the author's own line.
+    frame = sys._getframe(depth)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
@@ -97,9 +98,7 @@ class Step(Declared, Generic[Input, Output]):
     def __get__(self, instance: None, owner: type) -> Self: ...
     @overload
     def __get__(self, instance: object, owner: type) -> Callable[[Input], Coroutine[Any, Any, Output]]: ...
-    def __get__(
-        self, instance: object | None, owner: type
-    ) -> Self | Callable[[Input], Coroutine[Any, Any, Output]]:
+    def __get__(self, instance: object | None, owner: type) -> Self | Callable[[Input], Coroutine[Any, Any, Output]]:
         if instance is None:
             return self
         return _play_of(instance, self.name).call(self)
@@ -205,9 +204,7 @@ class CompensatableStep(Step[Input, Output]):
 class Given(Declared, Generic[Input, Output, Mapped]):
     """A step whose compensation takes other input than the effect; `compensated_by` completes it."""
 
-    def __init__(
-        self, step: Compensatable[Input, Output], mapping: Callable[[Effect[Input, Output]], Mapped]
-    ) -> None:
+    def __init__(self, step: Compensatable[Input, Output], mapping: Callable[[Effect[Input, Output]], Mapped]) -> None:
         super().__init__()
         self.where = step.where
         self._step = step
@@ -376,7 +373,7 @@ class Nested(Step[Input, Output]):
 
     def __init__(self, saga: type[Runs[Input, Output]]) -> None:
         """Declare a nested saga."""
-        super().__init__({}, (), depth=3)
+        super().__init__({}, ())
         self.saga: type = saga
 
     def compensated_by(
@@ -412,9 +409,7 @@ class Decision(Declared, Generic[Answer]):
     def __get__(self, instance: None, owner: type) -> Self: ...
     @overload
     def __get__(self, instance: object, owner: type) -> Callable[[], Coroutine[Any, Any, Answer]]: ...
-    def __get__(
-        self, instance: object | None, owner: type
-    ) -> Self | Callable[[], Coroutine[Any, Any, Answer]]:
+    def __get__(self, instance: object | None, owner: type) -> Self | Callable[[], Coroutine[Any, Any, Answer]]:
         if instance is None:
             return self
         return _play_of(instance, self.name).decision(self)

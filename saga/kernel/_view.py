@@ -118,9 +118,7 @@ class SagaView(_View):
         head = f"{self.id} {self.saga} is {self.state} since {_minute(self.since)}"
         lines = [f"{head}: {_headline(self)}" if self.state is SagaState.STUCK else f"{head}."]
         width = max((len(call.name) for call in self.calls), default=0) + 2
-        lines += [
-            f"  {call.name:<{width}}{call.state.value:<10} {_detail(call)}".rstrip() for call in self.calls
-        ]
+        lines += [f"  {call.name:<{width}}{call.state.value:<10} {_detail(call)}".rstrip() for call in self.calls]
         if self.state is SagaState.STUCK:
             lines += [_indented(one.failure) for one in self.stuck if one.call is None and one.failure]
             lines += ["Nothing else will run until someone acts:", *_ways_out(self)]
@@ -177,7 +175,7 @@ def _call_view(record: CallRecord) -> CallView:
 
 
 def _act_view(act: f.Act | f.CancelRequested | f.DecisionAnswered) -> ActView:
-    names = {
+    names: dict[type[f.Act | f.CancelRequested | f.DecisionAnswered], str] = {
         f.Retried: "retry",
         f.CallResolved: "resolve",
         f.CallSkipped: "skip",
@@ -193,9 +191,7 @@ def ending_of(view: SagaView) -> SagaError:
     if view.state is SagaState.STUCK:
         return SagaStuckError(saga=view.saga, id=view.id, page=view.page())
     failure = view.failure or Failure(type="", message="")
-    step = next(
-        (call.name for call in view.calls if call.failure == failure and call.role is Role.ACTION), None
-    )
+    step = next((call.name for call in view.calls if call.failure == failure and call.role is Role.ACTION), None)
     return SagaCompensatedError(
         saga=view.saga,
         id=view.id,
@@ -250,20 +246,12 @@ def _ways_out(view: SagaView) -> list[str]:
             found[f"saga retry {view.id}"] = "the cause is fixed"
         if call is None or one.reason is Reason.UNSETTLED or call.role is Role.ACTION:
             if call is not None:
-                found[f"saga resolve {view.id} {call.call} --happened OUTPUT"] = (
-                    "it happened, and this is its output"
-                )
+                found[f"saga resolve {view.id} {call.call} --happened OUTPUT"] = "it happened, and this is its output"
             if call is not None and (call.kind is Kind.PIVOT or one.reason is Reason.UNSETTLED):
-                found[f"saga resolve {view.id} {call.call} --did-not-happen"] = (
-                    "it did not, and it never will"
-                )
+                found[f"saga resolve {view.id} {call.call} --did-not-happen"] = "it did not, and it never will"
         else:
             found[f"saga skip {view.id} {call.call}"] = f"you did the {call.role.value} by hand"
-    if (
-        not view.committed
-        and view.reason is None
-        and not any(one.reason is Reason.IN_DOUBT for one in view.stuck)
-    ):
+    if not view.committed and view.reason is None and not any(one.reason is Reason.IN_DOUBT for one in view.stuck):
         found[f"saga abort {view.id}"] = "give it up and compensate"
     width = max(len(command) for command in found) + 2
     return [f"  {command:<{width}}--by YOU --why ...    {text}" for command, text in found.items()]

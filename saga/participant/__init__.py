@@ -7,11 +7,10 @@ from types import ModuleType
 
 from saga.kernel import participant
 from saga.participant import barrier
-from saga.participant._errors import RECORDED, BarrierError, is_recorded
+from saga.participant._errors import BarrierError, is_recorded
 from saga.participant._table import barrier_metadata, create_barrier_tables
 
 __all__ = (
-    "RECORDED",
     "BarrierError",
     "barrier",
     "barrier_metadata",

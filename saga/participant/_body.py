@@ -7,8 +7,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from saga.errors import InvalidRequestError
-from saga.kernel._activity import Codec, codec_of, resolved_hints, show_type
-from saga.kernel._values import Role
+from saga.kernel import Codec, Role, codec_of, show_type
+from saga.kernel._activity import resolved_hints
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable

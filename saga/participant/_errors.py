@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import TypeVar
 
 from saga.errors import SagaError
+from saga.kernel import RECORDED
 
-__all__ = ("RECORDED", "BarrierError", "is_recorded", "recorded")
+__all__ = ("BarrierError", "is_recorded", "recorded")
 
 Raised = TypeVar("Raised", bound=BaseException)
-
-RECORDED = "__saga_recorded__"
-"""Name of the attribute that is True on a rejection which the barrier durably recorded."""
 
 
 class BarrierError(SagaError):

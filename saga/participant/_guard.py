@@ -5,12 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
-
-from pydantic_core import PydanticSerializationError
+from typing import TYPE_CHECKING, Any
 
 from saga.errors import KeyReusedError, PayloadTooLargeError, SagaError, StepRejected
-from saga.kernel._values import Failure
+from saga.kernel import PAYLOAD_LIMIT, Failure
 from saga.participant import _table as table
 from saga.participant._errors import BarrierError, recorded
 from saga.participant._scope import Scope
@@ -20,13 +18,10 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
     from sqlalchemy.orm import Session
 
-    from saga.kernel._activity import Codec
+    from saga.kernel import Codec
     from saga.participant._keys import Place, Use
 
-__all__ = ("OUTPUT_LIMIT", "Answer", "Guard", "recorded_row")
-
-OUTPUT_LIMIT: Final = 2 * 1024 * 1024
-"""Largest output that the barrier records, in bytes of JSON; the journal's own limit."""
+__all__ = ("Answer", "Guard", "recorded_row")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +92,10 @@ class Guard(ABC):
         scope = self._begun
         payload = self._codec.encode(output)
         size = len(payload.encode())
-        if size > OUTPUT_LIMIT:
+        if size > PAYLOAD_LIMIT:
             raise PayloadTooLargeError(
                 f"{self._use}: the output has {size:,} bytes of JSON; the barrier records at most "
-                f"{OUTPUT_LIMIT:,}. Store the data elsewhere and return a reference to it."
+                f"{PAYLOAD_LIMIT:,}. Store the data elsewhere and return a reference to it."
             )
         if not scope.intact:
             raise self._ended()
@@ -179,9 +174,8 @@ def recorded_row(scope: Scope, place: Place) -> Row:
 
 def _to_json(error: BaseException) -> str:
     failure = Failure.of(error)
-    with suppress(PydanticSerializationError):
-        text = failure.model_dump_json()
-        if len(text.encode()) <= OUTPUT_LIMIT:
-            return text
+    text = failure.model_dump_json()
+    if len(text.encode()) <= PAYLOAD_LIMIT:
+        return text
     # The rejection counts more than its details.
     return failure.model_copy(update={"details": None}).model_dump_json()

@@ -11,8 +11,7 @@ from pydantic import TypeAdapter
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from saga.errors import InvalidIdError, OutsideSagaError
-from saga.kernel._context import StepContext, maybe_current_step
-from saga.kernel._values import Kind, Role
+from saga.kernel import Kind, Role, StepContext, maybe_current_step
 
 __all__ = ("KEY_BYTES", "PART_LENGTH", "Place", "Use", "input_sha256", "use_of")
 

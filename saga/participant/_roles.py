@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeGuard
 from pydantic import BaseModel
 
 from saga.errors import StepRejected, SuspendedError
-from saga.kernel._activity import Codec
-from saga.kernel._values import DidNotHappen, Effect, Failure, Happened, Role
+from saga.kernel import Codec, DidNotHappen, Effect, Failure, Happened, Role
 from saga.participant import _table as table
 from saga.participant._errors import recorded
 from saga.participant._guard import Answer, Guard, recorded_row
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
     from sqlalchemy.orm import Session
 
-    from saga.kernel._values import Verdict
+    from saga.kernel import Verdict
     from saga.participant._keys import Use
 
 __all__ = ("ask", "guard_of")

@@ -27,7 +27,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from saga.kernel._values import Role
+from saga.kernel import Role
 from saga.participant import _table as table
 from saga.participant._body import check_kind, codec_of_body, codec_of_type
 from saga.participant._errors import BarrierError
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
     from sqlalchemy.orm import Session
 
-    from saga.kernel._values import Verdict
+    from saga.kernel import Verdict
     from saga.participant._guard import Guard
 
 __all__ = ("once", "probe", "purge")

@@ -16,15 +16,6 @@ if TYPE_CHECKING:
 __all__ = ("Owner",)
 
 
-class _Loop(DeterministicLoop):
-    """An event loop that can be halted in the middle of a callback."""
-
-    def halt(self) -> None:
-        """Run nothing any more."""
-        self._closed = True
-        self._ready.clear()
-
-
 class Owner:
     """A process that drives instances until it crashes or lets go.
 
@@ -37,7 +28,7 @@ class Owner:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self.loop = _Loop(lambda: world.time.seconds, self._timer)
+        self.loop = DeterministicLoop(lambda: world.time.seconds, self._timer)
         self.runtimes: dict[str, SimulatedRuntime] = {}
         self.alive = True
         self.leaving = False
@@ -64,7 +55,7 @@ class Owner:
     def crash(self) -> None:
         """End at once, as by SIGKILL: nothing that is not durable stays."""
         self.alive = False
-        self.loop.halt()
+        self.loop.quit()
 
     def leave(self) -> None:
         """Let go of every instance, as when an engine is closed; nothing is recorded for it."""

@@ -28,6 +28,7 @@ RULES: Final = {
     "S17": "what is tentative is confirmed or compensated",
     "S19": "a decision is answered once for each call",
     "S20": "durable before said; what is recorded is never done again",
+    "end": "every saga comes to an end, or waits for somebody who can act",
     "invariant": "the test's own invariant",
 }
 """The rules that are checked, in a line each."""
@@ -57,5 +58,5 @@ def broken(run: Run) -> list[Violation]:
 
     found = [*journal_rules(run), *attempts_rules(run), *effects_rules(run)]
     if run.fault:
-        found.append(Violation("S9", run.fault))
+        found.append(Violation("end", run.fault))
     return found

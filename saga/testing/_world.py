@@ -190,6 +190,7 @@ class World:
     def _pump(self) -> None:
         if self.owner.alive:
             self.owner.loop.pump()
+            self.failures += self.owner.loop.unheard
 
     async def advance(self) -> bool:
         """Let time pass until something is due, and settle; False if nothing ever is."""

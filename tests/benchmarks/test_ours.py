@@ -50,7 +50,7 @@ def test_sagas_in_flight_share_flushes(tmp_path: Path) -> None:
 
 def test_a_timed_cell_of_ours_is_as_durable_as_the_bare_reference(tmp_path: Path) -> None:
     """Read back from its own connections: a write-ahead log, flushed at every commit."""
-    settings = replace(QUICK, round_seconds=0.1, warm_up_seconds=0.0)
+    settings = replace(QUICK, round_seconds=1.0, warm_up_seconds=0.0)
 
     async def run() -> tuple[str, int]:
         child = await Child.start(spec(tmp_path, "timed", OURS_64))

@@ -47,6 +47,7 @@ class Shop:
         deliveries: Keys, in the order in which they arrived; a repeat arrives too.
         before: What happens at the next deliveries of a call, before the effect: something to await or to raise.
         after: The same after the effect.
+        refused: Keys of actions that it refuses.
         at: Is told of every delivery, before and after its effect.
     """
 
@@ -54,6 +55,7 @@ class Shop:
         self.deliveries: list[str] = []
         self.before: dict[str, list[Behaviour]] = {}
         self.after: dict[str, list[Behaviour]] = {}
+        self.refused: set[str] = set()
         self.at: Callable[[str, str], None] = lambda _key, _when: None
         self._done: dict[str, str] = {}
         self._compensated: set[str] = set()
@@ -112,6 +114,8 @@ class Shop:
         self.deliveries.append(key)
         self.at(key, "before")
         await self._behave(self.before)
+        if key in self.refused:
+            raise SoldOutError(key)
         if key in self._compensated:
             refusal = StepRejected("it was compensated before it came")
             setattr(refusal, RECORDED, True)

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from saga import Compensatable, Decision, Effect, Pivot, ReadOnly, Retriable, Saga, StepRejected
 from saga.errors import ReplayMismatchError
-from saga.kernel import replay, resume
+from saga.kernel import Instance, replay, resume
 
 from tests.kernel._drive import Driven, told
 from tests.kernel._sagas import Bank, Steps, bank, transfer
@@ -442,6 +442,8 @@ def test_a_probe_that_was_added_is_asked_when_the_pivot_is_in_doubt_again() -> N
     assert driven.state == "STUCK"
     assert driven.retry().in_flight == ["credit.1"]
     assert driven.in_doubt("credit.1").in_flight == ["credit.1/probe"]
+    driven.happened("credit.1", '"c"')
+    assert Instance().fold_all(driven.facts).state == driven.state == "COMPLETED"
 
 
 def test_what_a_fixed_bug_had_left_in_flight_is_still_in_flight() -> None:

@@ -354,7 +354,13 @@ def test_the_parent_confirms_what_its_child_handed_over() -> None:
     assert driven.state == "COMPLETED"
 
 
-def test_what_was_handed_over_is_settled() -> None:
-    """The child has ended, so nothing of it acts any more."""
+def test_what_was_handed_over_is_settled_unless_an_attempt_of_it_can_still_act() -> None:
+    """The parent waits as the child would have."""
     record = ordered().instance.calls["pay.1/debit.1"]
-    assert (record.state, record.settled, record.order) == (CallState.DONE, True, (1, 0))
+    assert (record.state, record.overdue_at, record.order) == (CallState.DONE, None, (1, 0))
+    child = Driven(Payment, id="order-7~pay.1", handed_over=True).done("rate.1", "1")
+    child.done("debit.1", '"d"', overdue=True, attempts=2).done("fee.1", '"f"')
+    handed = entries_of(child.instance, child.definition)
+    driven = Driven(Order, id="order-7").done("debit.1", '"a"').done("pay.1", '"p"', adopted=handed)
+    driven.rejected("fee.1").done("pay.1/fee.1/compensation").done("debit.1/compensation")
+    assert driven.blocking == [("pay.1/debit.1", "unsettled")]

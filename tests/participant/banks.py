@@ -17,8 +17,8 @@ from sqlalchemy import Connection, Engine, String, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from saga.kernel._context import StepContext, running_step
-from saga.kernel._values import DidNotHappen, Effect, Happened, Kind, Role
+from saga.kernel import DidNotHappen, Effect, Happened, Kind, Role, StepContext
+from saga.kernel._context import running_step
 from saga.participant import barrier
 
 OPENING = 100

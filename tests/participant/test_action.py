@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import pytest
 
 from saga.errors import KeyReusedError, StepRejected
-from saga.kernel._values import Kind, Role
-from saga.participant import RECORDED, is_recorded
+from saga.kernel import PAYLOAD_LIMIT, RECORDED, Kind, Role
+from saga.participant import is_recorded
 from tests.participant.banks import OPENING, Bank, Books, Debit, InsufficientFunds, Posting, done, step
 
 
@@ -153,9 +153,10 @@ class FrozenRefusal(Exception):
     reason: str
 
 
-async def test_details_that_json_cannot_hold_are_left_out(bank: Bank) -> None:
-    """The rejection is recorded all the same."""
-    bank.script.raises = InsufficientFunds("only 100", object())
+@pytest.mark.parametrize("details", [object(), "x" * PAYLOAD_LIMIT], ids=["object", "large"])
+async def test_details_that_cannot_be_recorded_are_left_out(bank: Bank, details: object) -> None:
+    """The rejection is recorded all the same; so it is if they are too large."""
+    bank.script.raises = InsufficientFunds("only 100", details)
     with step(), pytest.raises(InsufficientFunds):
         await bank.debit(Debit())
     with step(), pytest.raises(StepRejected) as caught:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from saga.errors import KeyReusedError, StepRejected, SuspendedError
-from saga.kernel._values import Role
+from saga.kernel import Role
 from saga.participant import is_recorded
 from tests.participant.banks import OPENING, Bank, Books, Debit, Posting, done, in_doubt, step
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from saga.errors import StepRejected, SuspendedError
-from saga.kernel._values import DidNotHappen, Happened, Role
+from saga.kernel import DidNotHappen, Happened, Role
 from saga.participant import is_recorded
 from tests.participant.banks import (
     OPENING,

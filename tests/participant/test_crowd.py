@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from saga.errors import StepRejected
-from saga.kernel._values import Role
+from saga.kernel import Role
 from tests.participant.banks import (
     OPENING,
     AsyncBank,

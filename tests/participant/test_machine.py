@@ -11,7 +11,7 @@ from sqlalchemy import Connection, StaticPool, create_engine
 from sqlalchemy.orm import Session
 
 from saga.errors import KeyReusedError, StepRejected, SuspendedError
-from saga.kernel._values import Role
+from saga.kernel import Role
 from saga.participant import is_recorded
 from tests.participant.banks import OPENING, Books, Debit, Script, SyncBank, in_doubt, step
 from tests.participant.conftest import lay_tables

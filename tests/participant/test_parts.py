@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session
 
 from saga.errors import KeyReusedError, StepRejected
-from saga.kernel._values import Role
+from saga.kernel import Role
 from saga.participant import barrier, is_recorded
 from tests.participant.banks import (
     OPENING,

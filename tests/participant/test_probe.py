@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from saga.errors import StepRejected, SuspendedError
-from saga.kernel._values import DidNotHappen, Happened, Role
+from saga.kernel import DidNotHappen, Happened, Role
 from saga.participant import BarrierError, barrier
 from tests.participant.banks import OPENING, Bank, Books, Debit, Posting, done, step
 

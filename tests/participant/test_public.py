@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import Session
 
 from saga.errors import SagaError
-from saga.kernel._values import DidNotHappen, Happened
+from saga.kernel import DidNotHappen, Happened
 from saga.participant import BarrierError, barrier
 from tests.participant.banks import Debit, Posting
 from tests.participant.bodies import take

@@ -17,9 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from saga.errors import PayloadTooLargeError, StepRejected
-from saga.kernel._values import Effect, Role
+from saga.kernel import PAYLOAD_LIMIT, Effect, Role
 from saga.participant import BarrierError, barrier, is_recorded
-from saga.participant._guard import OUTPUT_LIMIT
 from tests.participant.banks import (
     OPENING,
     Account,
@@ -103,7 +102,7 @@ def test_barriers_own_errors_are_no_rejections(url: str, engines: Engines, style
 
     def flood(transaction: Connection | Session, debit: Debit) -> str:
         take(transaction, debit)
-        return "x" * OUTPUT_LIMIT
+        return "x" * PAYLOAD_LIMIT
 
     with step(), Session(engine) if style == "orm" else engine.connect() as transaction:
         with pytest.raises(PayloadTooLargeError) as caught:

@@ -204,9 +204,8 @@ def test_a_file_that_is_open_to_others_is_warned_of(
     assert ("chmod 600" in caplog.text) == warned
 
 
-def test_sqlite_flushes_before_it_says_so(store: Store, sqlite_url: str, opened: Opener) -> None:
+def test_sqlite_flushes_before_it_says_so(sqlite_url: str, opened: Opener) -> None:
     """Every connection writes ahead and waits for the disk."""
-    del store
     database: Database = opened(sqlite_url)._database
     with database.engine.connect() as one, database.engine.connect() as two:
         for connection in (one, two):
