@@ -279,7 +279,8 @@ class EmbeddedEngine:
         elif drive.error is not None:
             raise drive.error
         else:
-            raise EngineClosedError(f"{definition.saga} {drive.id} was not started: the engine was closed meanwhile")
+            what = f"{definition.saga} {drive.id} may have been started or not"
+            raise EngineClosedError(f"{what}: the engine was closed meanwhile. Start it again with the same id")
         if saga != definition.saga or not same:
             what = f"as a {saga}" if saga != definition.saga else "with another request"
             msg = f"{definition.saga} {drive.id}: this id was used before, {what}. Choose another id"

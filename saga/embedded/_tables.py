@@ -12,6 +12,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import (
+    DDL,
     BigInteger,
     Column,
     Identity,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    event,
 )
 
 __all__ = (
@@ -49,6 +51,13 @@ _NUMBER = BigInteger().with_variant(Integer(), "sqlite")  # only INTEGER PRIMARY
 
 metadata = MetaData()
 
+
+def _partial_index(table: Table, statement: str) -> None:
+    # Not an `Index` with a condition for each dialect: SQLAlchemy loads every dialect that such an option
+    # names, and a process with a SQLite file has no use for PostgreSQL's.
+    event.listen(table, "after_create", DDL(statement))
+
+
 instances = Table(
     "saga_instances",
     metadata,
@@ -67,21 +76,10 @@ instances = Table(
     Column("kernel", Integer, nullable=False),
 )
 
-# Recovery and take-over read this one: it stays as small as the number of open instances.
-Index(
-    "saga_instances_open",
-    instances.c.owner,
-    instances.c.saga,
-    sqlite_where=instances.c.ended_at.is_(None),
-    postgresql_where=instances.c.ended_at.is_(None),
-)
 Index("saga_instances_listed", instances.c.saga, instances.c.state, instances.c.number)
-Index(
-    "saga_instances_children",
-    instances.c.parent,
-    sqlite_where=instances.c.parent.is_not(None),
-    postgresql_where=instances.c.parent.is_not(None),
-)
+# Recovery and take-over read this one: it stays as small as the number of open instances.
+_partial_index(instances, "CREATE INDEX saga_instances_open ON saga_instances (owner, saga) WHERE ended_at IS NULL")
+_partial_index(instances, "CREATE INDEX saga_instances_children ON saga_instances (parent) WHERE parent IS NOT NULL")
 
 # Not WITHOUT ROWID: there a row of more than a quarter of a page spills onto a page of its own, which
 # made payloads of 1.5 KB take three times their size and a third of the speed.
@@ -107,12 +105,8 @@ requests = Table(
     Column("answer", Text),
     sqlite_autoincrement=True,  # whoever waits for an answer must never read that of a later request
 )
-Index(
-    "saga_requests_open",
-    requests.c.answered_at,  # one value throughout: what counts is that nothing else is in it
-    sqlite_where=requests.c.answered_at.is_(None),
-    postgresql_where=requests.c.answered_at.is_(None),
-)
+# One value throughout: what counts is that nothing else is in it.
+_partial_index(requests, "CREATE INDEX saga_requests_open ON saga_requests (answered_at) WHERE answered_at IS NULL")
 
 owners = Table(
     "saga_owners",

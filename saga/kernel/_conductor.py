@@ -7,7 +7,7 @@ nobody is told anything before it is durable (S20).
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from saga.errors import SagaError
 from saga.kernel import _facts as f
@@ -301,11 +301,15 @@ class Conductor:
     def _finding(self, call: Call, outcome: Outcome, at: datetime) -> f.Fact:
         codec = call.activity.returns
         finding = codec.decode(outcome.output or "null") if codec is not None else None
-        if isinstance(finding, Happened):
+        if _happened(finding):
             output = call.step.action.returns
-            payload = output.encode(cast("Happened[Any]", finding).output) if output is not None else None
+            payload = output.encode(finding.output) if output is not None else None
             return f.CallProbed(at=at, call=call.call, finding="happened", payload=payload)
         if not isinstance(finding, DidNotHappen):
             msg = f"{call.saga} {call.id}: the runtime says that {call.name} is done, but it has found nothing out"
             raise SagaError(msg)
         return f.CallProbed(at=at, call=call.call, finding="did_not_happen")
+
+
+def _happened(finding: object) -> TypeGuard[Happened[Any]]:
+    return isinstance(finding, Happened)

@@ -419,5 +419,5 @@ def decode_fact(body: str | bytes, payload: str | None = None) -> Fact:
         )
         raise JournalVersionError(msg) from None
     if payload is not None:
-        fact.__dict__["payload"] = payload  # nobody has seen this fact yet; a copy would take as long as the decoding
+        vars(fact)["payload"] = payload  # nobody has seen this fact yet; a copy would take as long as the decoding
     return fact
