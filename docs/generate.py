@@ -14,7 +14,12 @@ from saga.kernel._states import CALL_TRANSITIONS
 REFERENCE = Path(__file__).parent / "reference"
 
 _GROUPS = {
-    "The author of a saga class": ("SagaDefinitionError", "StepOrderError", "NotDeterministicError", "ReplayMismatchError"),
+    "The author of a saga class": (
+        "SagaDefinitionError",
+        "StepOrderError",
+        "NotDeterministicError",
+        "ReplayMismatchError",
+    ),
     "The business said something": (
         "StepRejected",
         "StepInDoubt",
@@ -67,8 +72,8 @@ def facts_page() -> str:
         "The journal of an instance is a list of facts. Each is a small JSON object, with its time and a name in the",
         "past tense, and may have a payload: JSON text beside it.",
         "",
-        "An *input* comes from outside; a *consequence* is what the rules concluded from it, and a replay must conclude",
-        "the same; a *note* is for readers only.",
+        "An *input* comes from outside; a *consequence* is what the rules concluded from it, and a replay must",
+        "conclude the same; a *note* is for readers only.",
         "",
     ]
     for kind in facts.FactKind:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from ._append import Answer
     from ._drive import Drive
-    from ._requests import Reply
     from ._listing import StoredInstance
+    from ._requests import Reply
     from ._store import Store, StoredFact
 
     T = TypeVar("T")

@@ -11,16 +11,19 @@ This file does not know what a saga is.
 from __future__ import annotations
 
 import asyncio
+import sys
 from asyncio import events
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from inspect import iscoroutine
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 
 from saga.errors import NotDeterministicError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
     from contextvars import Context
+    from types import FrameType
 
 __all__ = ("DeterministicLoop", "NumberedFuture")
 
@@ -72,15 +75,14 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         3.14 on a thread has at most one current task.
         """
         ready = self._ready
-        host = events._get_running_loop()  # noqa: SLF001 - the documented hook for loop implementers
-        events._set_running_loop(self)  # noqa: SLF001 - as above
+        host = self._enter()
         try:
             while ready:
                 handle = ready.popleft()
                 if not handle.cancelled():
                     _run(handle)
         finally:
-            events._set_running_loop(host)  # noqa: SLF001 - as above
+            _leave(host)
 
     def fire(self, handle: asyncio.TimerHandle) -> None:
         """Make the callback of a timer ready."""
@@ -97,16 +99,32 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         `finally` blocks run; what they await is refused, because nothing they do would be journaled.
         """
         self.quit()
-        host = events._get_running_loop()  # noqa: SLF001 - the documented hook for loop implementers
-        events._set_running_loop(self)  # noqa: SLF001 - as above
+        host = self._enter()
         try:
             for task in list(self._live.values()):
                 _close(task)
         finally:
-            events._set_running_loop(host)  # noqa: SLF001 - as above
+            _leave(host)
             self._live.clear()
             # Whoever made this loop refers to it: without these two no collector is needed to free both.
             self._time, self._on_timer = _stopped, _ignored
+
+    def _enter(self) -> _Host:
+        """Become the running loop, for asynchronous generators too: otherwise the host would close them."""
+        hooks = sys.get_asyncgen_hooks()
+        host = (events._get_running_loop(), hooks.firstiter, hooks.finalizer)  # noqa: SLF001 - for loop implementers
+        events._set_running_loop(self)  # noqa: SLF001 - as above
+        sys.set_asyncgen_hooks(None, self._finalize)
+        return host
+
+    def _finalize(self, generator: AsyncGenerator[Any, Any]) -> None:
+        """Close an asynchronous generator that `run` has left before its end."""
+        if events._get_running_loop() is not self:  # noqa: SLF001 - as above
+            return  # found by the garbage collector at a time that no replay would repeat
+        if self._closed:
+            _close_now(generator.aclose())
+        else:
+            _ = self.create_task(generator.aclose())
 
     # -- what asyncio asks of a loop ---------------------------------------------------
 
@@ -159,6 +177,7 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         **_: object,
     ) -> asyncio.Task[T]:
         """Return a task that hashes by creation number."""
+        _refuse_chance(sys._getframe(1))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         task: _NumberedTask[T] = _NumberedTask(coro, loop=self, name=name or "", context=context)
         self._created += 1
         task.number = number = self._created
@@ -192,6 +211,28 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         """Nothing to do: whoever fires timers looks whether they were cancelled."""
 
 
+_Host: TypeAlias = "tuple[asyncio.AbstractEventLoop | None, Any, Any]"
+
+
+def _leave(host: _Host) -> None:
+    events._set_running_loop(host[0])  # noqa: SLF001 - the documented hook for loop implementers
+    sys.set_asyncgen_hooks(host[1], host[2])
+
+
+def _refuse_chance(frame: FrameType | None) -> None:
+    """Refuse `as_completed` of coroutines: it keeps them in a set, so they would start in the order of addresses."""
+    while frame is not None and frame.f_globals.get("__name__") == "asyncio.tasks":
+        if frame.f_code.co_name == "as_completed":
+            for one in filter(iscoroutine, frame.f_locals.get("fs") or frame.f_locals.get("aws") or ()):
+                one.close()  # Python would warn that it was never awaited
+            msg = (
+                "run gave coroutines to asyncio.as_completed, which starts them in an order that no replay repeats. "
+                "Give it tasks: as_completed([asyncio.create_task(one) for one in ...])"
+            )
+            raise NotDeterministicError(msg)
+        frame = frame.f_back
+
+
 def _run(handle: asyncio.Handle) -> None:
     with suppress(SystemExit):  # its task keeps it for whoever awaits; the process is not run's to end
         handle._run()  # noqa: SLF001 - what a loop does with a handle
@@ -211,6 +252,13 @@ def _close(task: asyncio.Task[Any]) -> None:
     if close is not None:
         with suppress(BaseException):  # the author's cleanup may fail; the saga has moved on without it
             close()
+
+
+def _close_now(closing: Coroutine[Any, Any, None]) -> None:
+    with suppress(BaseException):  # as above
+        closing.send(None)
+    with suppress(BaseException):
+        closing.close()
 
 
 def _refusal(name: str) -> Callable[..., NoReturn]:

@@ -147,10 +147,9 @@ class _Exploring:
         self._report = Exploration(plan.definition.saga)
 
     async def explore(self) -> Exploration:
-        for scenarios in self._scenarios.rounds():
-            for scenario in scenarios:
-                for more in self._scenarios.showed(await self._run(scenario)):
-                    await self._run(more)
+        for scenario in self._scenarios.rounds():
+            for more in self._scenarios.showed(await self._run(scenario)):
+                await self._run(more)
         self._report.possible = self._scenarios.possible
         self._report.replays = self._replays.count
         return self._report

@@ -14,88 +14,12 @@ if TYPE_CHECKING:
     from saga.testing._faults import Fault
     from saga.testing._run import Run
 
-__all__ = ("Scenarios",)
+__all__ = ("Scenarios", "without")
 
-
-class Scenarios:
-    """Grows the scenarios of an exploration, round by round.
-
-    The first round is one run without faults, the second puts one fault at every point of it. The third combines
-    each of those with a fault at every point that only it showed (such as its compensations), and with a slow
-    neighbour where activities run at the same time. The fourth combines them with a fault at every flush.
-
-    Attributes:
-        possible: How many scenarios were found.
-        run: How many were chosen.
-    """
-
-    def __init__(self, *, limit: int | None, seed: int) -> None:
-        self._limit = limit
-        self._random = random.Random(seed)  # noqa: S311 - chooses scenarios, and must repeat
-        self._known: set[Scenario] = set()
-        self._shown: list[tuple[Scenario, Points]] = []
-        self._base: Points | None = None
-        self.possible = 0
-        self.run = 0
-
-    def rounds(self) -> Iterator[list[Scenario]]:
-        """Yield the scenarios of each round; what their runs showed is told to `showed` before the next."""
-        yield self._chosen([Scenario()])
-        yield self._chosen(self._singles())
-        singles = list(self._shown)
-        yield self._chosen(self._pairs(singles))
-        yield self._chosen(self._flushes(singles))
-
-    def showed(self, run: Run) -> list[Scenario]:
-        """Take note of a run, and return the scenario that differs from it in the operator alone, if one acted."""
-        points = points_of(run)
-        if self._base is None:
-            self._base = points
-        elif not run.scenario.patient:
-            self._shown.append((run.scenario, points))
-        if run.world.operator.acts and not run.scenario.patient:
-            return self._chosen([Scenario(run.scenario.faults, patient=True)])
-        return []
-
-    def _chosen(self, found: Iterable[Scenario]) -> list[Scenario]:
-        fresh = [one for one in dict.fromkeys(found) if one not in self._known]
-        self._known.update(fresh)
-        self.possible += len(fresh)
-        left = len(fresh) if self._limit is None else max(0, self._limit - self.run)
-        if len(fresh) > left:
-            chosen = set(self._random.sample(range(len(fresh)), left))
-            fresh = [one for number, one in enumerate(fresh) if number in chosen]
-        self.run += len(fresh)
-        return fresh
-
-    def _singles(self) -> Iterator[Scenario]:
-        base = self._base
-        if base is None:
-            return
-        for faults in (*base.activities.values(), *base.decisions.values(), base.flushes):
-            yield from (Scenario((fault,)) for fault in faults)
-
-    def _pairs(self, singles: list[tuple[Scenario, Points]]) -> Iterator[Scenario]:
-        base = self._base
-        if base is None:
-            return
-        for one, other in base.beside:
-            yield from _slow_beside(base, one, other)
-            yield from _slow_beside(base, other, one)
-        yield from _scarred(base)
-        for scenario, points in singles:
-            yield from (Scenario((*scenario.faults, fault)) for fault in points.stuck)
-            for known, found in ((base.activities, points.activities), (base.decisions, points.decisions)):
-                for target, faults in found.items():
-                    if target not in known and target not in _targets(scenario):
-                        yield from (Scenario((*scenario.faults, fault)) for fault in faults)
-
-    def _flushes(self, singles: list[tuple[Scenario, Points]]) -> Iterator[Scenario]:
-        for scenario, points in singles:
-            if not any(fault.target.startswith("flush ") for fault in scenario.faults):
-                yield from (Scenario((*scenario.faults, fault)) for fault in points.flushes)
-
-
+_SHARES: Final = (1.0, 1.0, 0.7, 0.9)
+"""How much of the limit may be used up after each round, so that something is left for the next."""
+_DEEPEST: Final = 4
+"""Most faults in one scenario."""
 _SCARS: Final = frozenset(
     {
         FaultKind.FAILED_ONCE,
@@ -109,29 +33,125 @@ _SCARS: Final = frozenset(
         FaultKind.SLOW,
     }
 )
-"""After which a saga may go on, with something left that matters only later."""
-_BLOWS: Final = frozenset({FaultKind.REJECTED, FaultKind.IN_DOUBT_ACTED, FaultKind.LATE_DUPLICATE, FaultKind.CANCEL})
-"""What makes it matter."""
+"""After these a saga may go on, with something left that matters only later."""
+_BLOWS: Final = frozenset(
+    {FaultKind.REJECTED, FaultKind.IN_DOUBT_ACTED, FaultKind.LATE_DUPLICATE, FaultKind.CANCEL}
+)
+"""These make it matter."""
 
 
-def _scarred(base: Points) -> Iterator[Scenario]:
-    """Yield a fault that one activity survives, with one that makes another activity fail."""
-    for target, faults in base.activities.items():
-        for other, others in base.activities.items():
-            if target != other:
-                scars = [fault for fault in faults if fault.kind in _SCARS]
-                blows = [fault for fault in others if fault.kind in _BLOWS]
-                yield from (Scenario((scar, blow)) for scar in scars for blow in blows)
+class Scenarios:
+    """Grows the scenarios of an exploration, round by round.
+
+    1. One run without faults.
+    2. One fault at every point of that run.
+    3. Two faults: a second one at every point that only the first one showed (such as a compensation), at another
+       activity where the first one leaves something behind, or at an activity that runs beside a slow one.
+    4. Two faults, the second one at every flush of the journal.
+    5. Up to four faults, drawn at random as long as the limit allows.
+
+    Attributes:
+        possible: How many scenarios were found in the first four rounds, and drawn in the fifth.
+        run: How many were chosen.
+    """
+
+    def __init__(self, *, limit: int | None, seed: int) -> None:
+        self._limit = limit
+        self._random = random.Random(seed)  # noqa: S311 - chooses scenarios, and must repeat
+        self._known: set[Scenario] = set()
+        self._shown: list[tuple[Scenario, Points]] = []
+        self.possible = 0
+        self.run = 0
+
+    def rounds(self) -> Iterator[Scenario]:
+        """Yield scenarios; what each run showed is told to `showed` before the next one is asked for."""
+        yield from self._chosen([Scenario()], _SHARES[0])
+        base = self._shown[0][1]
+        yield from self._chosen(_singles(base), _SHARES[1])
+        singles = self._shown[1:]
+        yield from self._chosen(_pairs(base, singles), _SHARES[2])
+        yield from self._chosen(_flushes(singles), _SHARES[3])
+        while self._limit is not None and self.run < self._limit:
+            yield from self._chosen([self._deeper()], 1.0)
+
+    def showed(self, run: Run) -> list[Scenario]:
+        """Take note of a run, and return the scenario that differs from it in the operator alone, if one acted."""
+        if run.scenario.patient:
+            return []
+        self._shown.append((run.scenario, points_of(run)))
+        if not run.world.operator.acts:
+            return []
+        return list(self._chosen([Scenario(run.scenario.faults, patient=True)], 1.0))
+
+    def _chosen(self, found: Iterable[Scenario], share: float) -> list[Scenario]:
+        fresh = [one for one in dict.fromkeys(found) if one not in self._known]
+        self._known.update(fresh)
+        self.possible += len(fresh)
+        left = len(fresh) if self._limit is None else max(0, int(self._limit * share) - self.run)
+        if len(fresh) > left:
+            chosen = set(self._random.sample(range(len(fresh)), left))
+            fresh = [one for number, one in enumerate(fresh) if number in chosen]
+        self.run += len(fresh)
+        return fresh
+
+    def _deeper(self) -> Scenario:
+        """Return a scenario that was run, with one more fault at a point that it showed."""
+        while True:
+            scenario, points = self._random.choice(self._shown)
+            taken = {fault.target for fault in scenario.faults}
+            found = [fault for fault in _all(points) if fault.target not in taken]
+            if found and len(scenario.faults) < _DEEPEST:
+                faults = (*scenario.faults, self._random.choice(found))
+                return Scenario(faults, patient=self._random.random() < _PATIENT)
 
 
-def _targets(scenario: Scenario) -> set[str]:
-    return {fault.target for fault in scenario.faults}
+_PATIENT: Final = 0.5
+
+
+def _all(points: Points) -> list[Fault]:
+    groups = (*points.activities.values(), *points.decisions.values(), points.flushes, points.stuck)
+    return [fault for group in groups for fault in group]
+
+
+def _singles(base: Points) -> Iterator[Scenario]:
+    for faults in (*base.activities.values(), *base.decisions.values(), base.flushes):
+        yield from (Scenario((fault,)) for fault in faults)
+
+
+def _pairs(base: Points, singles: list[tuple[Scenario, Points]]) -> Iterator[Scenario]:
+    for one, other in base.beside:
+        yield from _slow_beside(base, one, other)
+        yield from _slow_beside(base, other, one)
+    yield from _scarred(base)
+    for scenario, points in singles:
+        yield from (Scenario((*scenario.faults, fault)) for fault in points.stuck)
+        taken = {fault.target for fault in scenario.faults}
+        known = {*base.activities, *base.decisions, *taken}
+        for target, faults in (points.activities | points.decisions).items():
+            if target not in known:
+                yield from (Scenario((*scenario.faults, fault)) for fault in faults)
 
 
 def _slow_beside(base: Points, slow: str, other: str) -> Iterator[Scenario]:
     for fault in base.activities[slow]:
         if fault.kind is FaultKind.SLOW:
             yield from (Scenario((fault, one)) for one in base.activities[other])
+
+
+def _scarred(base: Points) -> Iterator[Scenario]:
+    """Yield a fault that one activity survives, with one that makes another activity fail."""
+    for target, faults in base.activities.items():
+        scars = [fault for fault in faults if fault.kind in _SCARS]
+        for other, others in base.activities.items():
+            if target != other:
+                blows = [fault for fault in others if fault.kind in _BLOWS]
+                yield from (Scenario((scar, blow)) for scar in scars for blow in blows)
+
+
+def _flushes(singles: list[tuple[Scenario, Points]]) -> Iterator[Scenario]:
+    for scenario, points in singles:
+        if not any(fault.target.startswith("flush ") for fault in scenario.faults):
+            yield from (Scenario((*scenario.faults, fault)) for fault in points.flushes)
 
 
 def without(scenario: Scenario, fault: Fault) -> Scenario:

@@ -132,6 +132,12 @@ class SimulatedRuntime:
 
     def begin(self, crashed: bool | None) -> None:  # noqa: FBT001 - a callback has no keywords
         """Start the instance, or go on with it; called from a callback of the owner's loop."""
+        try:
+            self._begin(crashed=crashed)
+        except Exception as error:  # noqa: BLE001 - a callback has nobody to raise to
+            self.world.failures.append(error)
+
+    def _begin(self, *, crashed: bool | None) -> None:
         journal = self.journal
         if not journal.facts:
             decider = Decider(journal.definition)
@@ -139,7 +145,7 @@ class SimulatedRuntime:
             self._conductor.start(self._started())
         else:
             decider = resume(journal.definition, journal.facts)
-            if decider.instance.ended:
+            if decider.instance.ended and not decider.out:
                 self._tell_end()
                 return
             self._conductor = Conductor(decider, self)
@@ -215,7 +221,7 @@ class SimulatedRuntime:
             request: What is asked.
             done: Is told why it was refused, or the empty text once it is durable.
         """
-        if self.journal.facts and self.instance.ended:
+        if self.world.failures or (self.journal.facts and self.instance.ended):
             done(f"{self.id} has ended")
         elif self._task is None or self._task.done():
             self.owner.soon(self.ask, request, done)  # between two conductors

@@ -22,6 +22,7 @@ from saga.testing._trace import Event, EventKind, Trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
+
     from saga.kernel import Call, Definition, Fact, Request
     from saga.testing._participants import Participants
     from saga.testing._script import Script

@@ -51,8 +51,8 @@ def test_floors_and_targets_are_those_that_were_agreed() -> None:
 def test_a_figure_is_ok_exactly_when_it_meets_its_floor(
     figure: str,
     value: float,
-    ok: bool,  # noqa: FBT001 - pytest passes parameters by name
-    on_target: bool,  # noqa: FBT001
+    ok: bool,
+    on_target: bool,
 ) -> None:
     """Ratios of rates must be high, counts low, and P1 exact: fewer flushes would be unsafe."""
     measured = Figure(BY_ID[figure], value)

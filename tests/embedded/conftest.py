@@ -11,7 +11,6 @@ from uuid import uuid4
 import pytest
 
 from saga import EmbeddedEngine
-
 from tests.embedded._shop import Journey, Purchase, Shop
 
 MakeEngine = Callable[..., EmbeddedEngine]

@@ -15,20 +15,15 @@ from saga import (
     Compensatable,
     Effect,
     EmbeddedEngine,
-    Pivot,
     ReadOnly,
-    Retriable,
     Retry,
     Saga,
     SagaCompensatedError,
-    SagaState,
     SagaStuckError,
     StepInDoubt,
     current_step,
 )
-from saga.kernel import CallState
 from saga.kernel import _facts as f
-
 from tests.embedded._shop import FAST, Purchase, Shop, SoldOutError, hangs
 from tests.embedded._shop import shop as stand_in
 from tests.embedded.conftest import MakeEngine

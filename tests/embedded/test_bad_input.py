@@ -17,7 +17,6 @@ from saga.errors import (
     SagaError,
     UnknownSagaError,
 )
-
 from tests.embedded._shop import Booking, Journey, Purchase, Shop
 from tests.embedded.conftest import MakeEngine
 

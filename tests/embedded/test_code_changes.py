@@ -14,7 +14,6 @@ import pytest
 from saga import EmbeddedEngine, SagaCompensatedError, SagaState, SagaStuckError
 from saga.errors import JournalOrderError, JournalVersionError
 from saga.kernel import Reason
-
 from tests.embedded._shop import Booking, Purchase, Shop, hangs, waits_for
 from tests.embedded.conftest import MakeEngine
 

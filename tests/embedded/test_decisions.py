@@ -11,7 +11,6 @@ from saga import DecisionTimedOut, Retry, SagaCompensatedError, SagaState
 from saga.errors import ActRefusedError, InvalidRequestError, UnknownSagaError
 from saga.kernel import Decision
 from saga.kernel import _facts as f
-
 from tests.embedded._shop import Booking, Purchase, Shop, hangs, waits_for
 from tests.embedded.conftest import MakeEngine
 
@@ -169,7 +168,7 @@ async def test_a_cancel_while_the_next_step_is_being_registered(
     assert shop.deliveries == []
 
 
-def _handle(engine, id: str):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _handle(engine, id: str):  # type: ignore[no-untyped-def]
     from saga.kernel import SagaHandle, definition_of  # noqa: PLC0415
 
     return SagaHandle(engine._open.stage.journals, definition_of(Purchase), id)
@@ -301,7 +300,7 @@ async def test_a_policy_without_limit_stops_at_a_cancel(make_engine: MakeEngine,
     assert shop.effects == {}
 
 
-def _endless():  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _endless():  # type: ignore[no-untyped-def]
     from dataclasses import replace  # noqa: PLC0415
 
     from saga.kernel import Role  # noqa: PLC0415

@@ -10,7 +10,6 @@ import pytest
 from saga import SagaCompensatedError
 from saga.errors import EngineClosedError
 from saga.kernel import _facts as f
-
 from tests.embedded._shop import Purchase, Shop, SoldOutError, waits_for
 from tests.embedded.conftest import MakeEngine
 

@@ -12,7 +12,6 @@ import pytest
 from saga import SagaState
 from saga.errors import EngineClosedError, JournalError
 from saga.kernel import _facts as f
-
 from tests.embedded._shop import Booking, Purchase, Shop, hangs, waits_for
 from tests.embedded.conftest import MakeEngine
 
@@ -127,7 +126,7 @@ async def test_a_start_that_meets_the_end_is_acknowledged_only_if_it_is_durable(
     make_engine: MakeEngine,
     shop: Shop,
     monkeypatch: pytest.MonkeyPatch,
-    durable: bool,  # noqa: FBT001 - a parameter
+    durable: bool,
 ) -> None:
     """Nobody is told that it was started if the next engine does not find it."""
     engine = make_engine(grace=timedelta(0))

@@ -10,7 +10,6 @@ import pytest
 from saga import SagaCompensatedError, SagaState, SagaStuckError
 from saga.embedded import EmbeddedEngine
 from saga.errors import UnknownSagaError
-
 from tests.embedded._shop import Booking, Journey, Purchase, Shop, SoldOutError, waits_for
 from tests.embedded.conftest import MakeEngine
 

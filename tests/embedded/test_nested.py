@@ -7,9 +7,19 @@ from datetime import timedelta
 
 import pytest
 
-from saga import Compensatable, Effect, Nested, Pivot, Retry, Saga, SagaCompensatedError, SagaState, SagaStuckError, participant
+from saga import (
+    Compensatable,
+    Effect,
+    Nested,
+    Pivot,
+    Retry,
+    Saga,
+    SagaCompensatedError,
+    SagaState,
+    SagaStuckError,
+    participant,
+)
 from saga.errors import ActRefusedError
-
 from tests.embedded._shop import FAST, Booking, Journey, Shop, SoldOutError, hangs, waits_for
 from tests.embedded._shop import shop as stand_in
 from tests.embedded.conftest import MakeEngine
@@ -133,7 +143,6 @@ async def test_a_child_that_was_compensated_is_a_rejected_step(make_engine: Make
 
 async def test_a_child_with_a_pivot_is_compensated_as_a_whole(make_engine: MakeEngine, shop: Shop) -> None:
     """By the compensation that the parent gives it, once."""
-
     agency = Agency()
     shop.refused.add("w-1/book.1")
     async with make_engine(sagas=[Whole], participants={"shop": shop, "agency": agency}) as engine:
@@ -291,7 +300,7 @@ async def test_a_stuck_child_on_another_engine_is_looked_at_without_haste(
             await parent.result()
 
 
-async def _eventually(engine, saga: type, id: str):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+async def _eventually(engine, saga: type, id: str):  # type: ignore[no-untyped-def]
     while id not in [summary.id async for summary in engine.list()]:
         await asyncio.sleep(0.005)
     return await engine.get(saga, id)

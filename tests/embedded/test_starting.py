@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+
 import pytest
 
 from saga import EmbeddedEngine, ReadOnly, Saga, SagaCompensatedError, SagaState, StepRejected
 from saga.errors import IdReusedError, UnknownSagaError
-
 from tests.embedded._shop import Booking, Purchase, Shop, SoldOutError, waits_for
 from tests.embedded.conftest import MakeEngine
 
@@ -75,7 +75,7 @@ async def test_two_engines_that_start_the_same_id_make_one_instance(make_engine:
 
 @pytest.mark.peer("SEA-31", "DTM-38")
 @pytest.mark.parametrize("ended", [False, True])
-async def test_the_same_id_with_another_request_is_refused(make_engine: MakeEngine, shop: Shop, ended: bool) -> None:  # noqa: FBT001 - a parameter
+async def test_the_same_id_with_another_request_is_refused(make_engine: MakeEngine, shop: Shop, ended: bool) -> None:
     """The first instance is not touched (S14)."""
     gate = asyncio.Event()
     shop.before["pay.1"] = [waits_for(gate)]

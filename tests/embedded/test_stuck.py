@@ -25,7 +25,6 @@ from saga import (
     SagaStuckError,
 )
 from saga.errors import ActRefusedError, InvalidRequestError, UnknownSagaError
-
 from tests.embedded._shop import Shop, SoldOutError, hangs
 from tests.embedded._shop import shop as stand_in
 from tests.embedded.conftest import MakeEngine
@@ -102,7 +101,7 @@ async def test_a_compensation_that_was_done_by_hand_is_skipped(acting: Any, shop
 
 
 @pytest.mark.parametrize("happened", [True, False])
-async def test_a_pivot_in_doubt_is_resolved(acting: Any, shop: Shop, happened: bool) -> None:  # noqa: FBT001 - a parameter
+async def test_a_pivot_in_doubt_is_resolved(acting: Any, shop: Shop, happened: bool) -> None:
     """Forward with the output that the operator found, or backward."""
     shop.before["pay.1"] = [ConnectionError("lost")]
     async with acting(1) as (_, handle):

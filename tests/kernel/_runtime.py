@@ -10,9 +10,7 @@ from saga.kernel import Call, Conductor, Decider, Fact, Outcome, SagaStarted, de
 from saga.kernel import _facts as f
 from saga.kernel._requests import Request
 from saga.kernel._values import CallState, Failure
-
 from tests.kernel._drive import START, told
-
 
 _PATIENCE = 2  # seconds; a test that failed must not wait for ever
 

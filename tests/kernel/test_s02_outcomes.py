@@ -9,7 +9,6 @@ from pydantic import BaseModel
 from saga import Finding, ReadOnly, Saga, SagaError, StepRejected
 from saga.errors import SuspendedError
 from saga.kernel import RECORDED, Attempt, Call, CallState, Failure, Role, attempt, current_step, definition_of
-
 from tests.kernel._drive import SECOND, START, Driven
 from tests.kernel._runtime import Conducted
 from tests.kernel._sagas import RefusedError, Steps, transfer

@@ -8,7 +8,6 @@ import pytest
 from saga import DecisionTimedOut, SagaAborted, StepInDoubt, StepRejected
 from saga.kernel import Reason
 from saga.kernel._endings import why
-
 from tests.kernel._drive import Driven
 from tests.kernel._runtime import Conducted
 from tests.kernel._sagas import Steps, transfer

@@ -5,7 +5,6 @@ import asyncio
 import pytest
 
 from saga import StepInDoubt, StepRejected
-
 from tests.kernel._drive import Driven
 from tests.kernel._runtime import Conducted
 from tests.kernel._sagas import Pivotless, Steps, pivotless, refused, transfer

@@ -6,7 +6,6 @@ import pytest
 
 from saga import Compensatable, Saga
 from saga.kernel import Cancel, Conductor
-
 from tests.kernel._drive import Driven
 from tests.kernel._runtime import Conducted
 from tests.kernel._sagas import Steps, bank, transfer

@@ -8,7 +8,6 @@ import pytest
 from saga import StepRejected
 from saga.errors import ActRefusedError
 from saga.kernel import Cancel
-
 from tests.kernel._drive import SECOND, START, Driven
 from tests.kernel._runtime import Conducted
 from tests.kernel._sagas import Steps, transfer

@@ -5,7 +5,6 @@ import asyncio
 import pytest
 
 from saga import SagaAborted, StepRejected
-
 from tests.kernel._drive import Driven
 from tests.kernel._runtime import Conducted
 from tests.kernel._sagas import Pivotless, Steps, Unprobed, pivotless, transfer, unprobed
@@ -253,7 +252,6 @@ def test_the_probe_waits_until_the_pivot_has_settled() -> None:
     from datetime import timedelta  # noqa: PLC0415 - only here
 
     from saga import Pivot, Saga  # noqa: PLC0415 - only here
-
     from tests.kernel._sagas import bank  # noqa: PLC0415 - only here
 
     class Transfer(Saga):
@@ -271,7 +269,6 @@ def test_the_probe_waits_until_the_pivot_has_settled() -> None:
 def test_a_pivot_that_never_settles_by_itself_is_stuck_though_it_has_a_probe() -> None:
     """Nothing says when its late attempt can no longer act."""
     from saga import Pivot, Saga  # noqa: PLC0415 - only here
-
     from tests.kernel._sagas import bank  # noqa: PLC0415 - only here
 
     class Transfer(Saga):
@@ -448,7 +445,7 @@ def test_run_cannot_catch_that_a_later_step_failed() -> None:
         credited = await saga.credit(amount)
         try:
             await saga.notify("done")
-        except Exception:  # noqa: BLE001 - wrong on purpose
+        except Exception:
             return "went on"
         return credited
 

@@ -3,7 +3,6 @@
 import pytest
 
 from saga import Compensatable, Nested, Pivot, ReadOnly, Retriable, Saga, SagaDefinitionError
-
 from tests.kernel._drive import Driven
 from tests.kernel._sagas import Steps, bank, transfer
 

@@ -4,7 +4,6 @@ from datetime import timedelta
 
 from saga import Compensatable, Effect, Retry, Saga
 from saga.kernel import FOREVER, Role, definition_of, view_of
-
 from tests.kernel._drive import Driven
 from tests.kernel._runtime import Conducted
 from tests.kernel._sagas import Steps, bank, transfer

@@ -8,7 +8,6 @@ from pydantic import ValidationError
 from saga.errors import ActRefusedError, InvalidRequestError
 from saga.kernel import Abort, Cancel, Decide, Resolve, RetryRequest, Skip, decode_request
 from saga.kernel import _facts as f
-
 from tests.kernel._drive import Driven
 from tests.kernel._runtime import Conducted
 from tests.kernel._sagas import Steps, Unprobed, transfer, unprobed

@@ -5,7 +5,6 @@ from datetime import timedelta
 import pytest
 
 from saga import Saga, SagaDefinitionError
-
 from tests.kernel._drive import START, Driven
 from tests.kernel._runtime import Conducted
 from tests.kernel._sagas import Steps, transfer

@@ -4,7 +4,6 @@ import pytest
 
 from saga.errors import InvalidIdError
 from saga.kernel import ID_LENGTH, Role, action_key, check_id, child_id, role_name
-
 from tests.kernel._drive import Driven
 from tests.kernel._runtime import Conducted
 from tests.kernel._sagas import Steps, transfer

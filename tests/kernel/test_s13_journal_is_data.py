@@ -7,9 +7,8 @@ from pydantic import BaseModel, Field
 
 from saga import Compensatable, Effect, Saga
 from saga.errors import InvalidRequestError, PayloadTooLargeError
-from saga.kernel import encode_fact
 from saga.kernel import _facts as f
-
+from saga.kernel import encode_fact
 from tests.kernel._drive import Driven
 from tests.kernel._sagas import Steps, transfer
 

@@ -5,7 +5,6 @@ from pydantic import BaseModel
 
 from saga.errors import JournalOrderError
 from saga.kernel import Instance, codec_of
-
 from tests.kernel._drive import Driven
 from tests.kernel._sagas import Steps, transfer
 

@@ -11,7 +11,6 @@ from pydantic import BaseModel
 from saga import Compensatable, Decision, Effect, Pivot, ReadOnly, Retriable, Saga, StepRejected
 from saga.errors import ReplayMismatchError
 from saga.kernel import Instance, replay, resume
-
 from tests.kernel._drive import Driven, told
 from tests.kernel._sagas import Bank, Steps, bank, transfer
 

@@ -24,7 +24,6 @@ from saga import (
 )
 from saga.errors import NotDeterministicWarning, SagaError
 from saga.kernel import definition_of
-
 from tests.kernel._sagas import Bank, RefusedError, Steps, bank
 
 other = participant(Bank, "other")
@@ -517,7 +516,7 @@ def test_an_existing_temporal_activity_keeps_its_name() -> None:
     def existing(amount: int) -> Posting:
         raise NotImplementedError
 
-    setattr(existing, "__temporal_activity_definition", ActivityDefinition())  # noqa: B010 - as temporalio does
+    setattr(existing, "__temporal_activity_definition", ActivityDefinition())
     step = definition_of(made(step=ReadOnly(existing))).steps["step"]
     assert step.action.activity is not None
     assert step.action.activity.name == "Debit"

@@ -6,7 +6,6 @@ from saga import Compensatable, Effect, Nested, Pivot, ReadOnly, Retriable, Saga
 from saga.errors import InvalidIdError
 from saga.kernel import CallState, Cancel, Role, check_id, child_id, entries_of
 from saga.kernel._facts import Adopted
-
 from tests.kernel._drive import Driven
 from tests.kernel._runtime import Conducted
 from tests.kernel._sagas import ONCE, bank

@@ -4,7 +4,6 @@ import asyncio
 
 from saga import Compensatable, Saga, StepRejected
 from saga.kernel import FOREVER, Role, definition_of
-
 from tests.kernel._drive import Driven
 from tests.kernel._runtime import Conducted
 from tests.kernel._sagas import Tentative, bank, tentative

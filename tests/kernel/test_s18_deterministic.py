@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from saga.kernel import replay
-
 from tests.kernel._drive import SECOND, START, Driven
 from tests.kernel._sagas import Steps, transfer
 

@@ -7,7 +7,6 @@ import pytest
 
 from saga import DecisionTimedOut
 from saga.errors import ActRefusedError, InvalidRequestError
-
 from tests.kernel._drive import START, Driven
 from tests.kernel._sagas import Steps, transfer
 

@@ -6,7 +6,6 @@ import pytest
 
 from saga.errors import JournalWriteError
 from saga.kernel import RESUME_LIMIT, Cancel, Decide, Failure
-
 from tests.kernel._drive import Driven
 from tests.kernel._runtime import Conducted, FakeRuntime
 from tests.kernel._sagas import Steps, transfer
@@ -33,7 +32,7 @@ def resuming(driven: Driven, saga: type) -> Conducted:
 
 
 async def test_outcome_and_next_registration_are_one_flush() -> None:
-    """n steps need n+1 flushes: flush k carries outcome k and registration k+1."""
+    """N steps need n+1 flushes: flush k carries outcome k and registration k+1."""
     conducted = await Conducted(transfer(straight)).start()
     conducted.runtime.done("debit.1", '"p"')
     await conducted.settle()

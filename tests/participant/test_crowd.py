@@ -65,7 +65,7 @@ async def test_many_deliveries_at_the_same_time_add_up(crowd: tuple[str, dict[st
     deliveries = [(f"saga-{number}", role) for number in range(8) for role in roles]
     random.Random(7).shuffle(deliveries)  # noqa: S311 - an order, no secret
     async with asyncio.timeout(PATIENCE):
-        await asyncio.gather(*(deliver(bank, id, role) for id, role in deliveries))  # noqa: A001
+        await asyncio.gather(*(deliver(bank, id, role) for id, role in deliveries))
     await engine.dispose()
     assert {state for _, _, state in books.records()} <= {"compensated", "suspended"}
     assert len(books.records()) == 8

@@ -71,7 +71,7 @@ def test_sqlalchemys_recipe_for_sqlite_is_no_autocommit(sqlite_url: str, engines
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="sqlite3.connect(autocommit=) came with Python 3.12")
 @pytest.mark.parametrize("autocommit", [False, True])
-def test_sqlites_new_transaction_control(sqlite_url: str, engines: Engines, autocommit: bool) -> None:  # noqa: FBT001
+def test_sqlites_new_transaction_control(sqlite_url: str, engines: Engines, autocommit: bool) -> None:
     """PEP 249's way works; the driver's autocommit is refused."""
     engine = engines(sqlite_url, connect_args={"autocommit": autocommit})
     expected = BarrierError if autocommit else StepRejected

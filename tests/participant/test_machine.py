@@ -178,7 +178,7 @@ class Deliveries(RuleBasedStateMachine):
         """The account misses what is done and not compensated, and the rows say the same."""
         assert self.books.balance() == OPENING - self.model.taken
         recorded = {key.split("/")[0]: state for key, _, state in self.books.records()}
-        assert recorded == {id: key.state for id, key in self.model.keys.items() if key.state != "new"}  # noqa: A001
+        assert recorded == {id: key.state for id, key in self.model.keys.items() if key.state != "new"}
 
 
 TestDeliveries = Deliveries.TestCase

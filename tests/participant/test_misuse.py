@@ -90,7 +90,7 @@ def test_inside_a_step_its_own_key_may_be_given(url: str, engines: Engines) -> N
     assert Books(engine).balance() == 90
 
 
-def untyped(connection: Connection, debit: Debit):  # type: ignore[no-untyped-def]  # noqa: ANN201
+def untyped(connection: Connection, debit: Debit):  # type: ignore[no-untyped-def]
     """A body without the type of its result."""
     change(connection, debit.account, -1)
 

@@ -27,7 +27,7 @@ def age(engine: Engine, key: str, days: int) -> None:
 
 def fill(engine: Engine) -> None:
     """Record a use that is ten days old, one that is five days old and one of today."""
-    for id, days in [("old", 10), ("older", 5), ("new", 0)]:  # noqa: A001
+    for id, days in [("old", 10), ("older", 5), ("new", 0)]:
         with step(id=id), engine.begin() as connection:
             barrier.once(connection, take, Debit())
         age(engine, f"{id}/debit.1", days)

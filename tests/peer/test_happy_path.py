@@ -79,7 +79,7 @@ async def test_the_stream_of_facts_tells_how_everything_went(opened: Opened, giv
     assert names[0] == "SagaStarted"
     assert names.count("SagaCompleted") == 1
     assert names[-1] == "SagaCompleted"
-    assert [fact.payload for fact in facts if fact.fact == "CallRegistered"][0] == '{"name":"a1","amount":1.0}'
+    assert next(fact.payload for fact in facts if fact.fact == "CallRegistered") == '{"name":"a1","amount":1.0}'
     assert facts[-1].at >= facts[0].at
 
 

@@ -9,7 +9,6 @@ from saga import (
     Compensatable,
     Decision,
     DecisionTimedOut,
-    Nested,
     ReadOnly,
     Retry,
     Saga,

@@ -133,7 +133,7 @@ async def live(life: Life) -> None:
         async with world.engine(source_bank=banks[0], target_bank=banks[1]) as engine:
             left = [one.id async for one in engine.list(saga=MoneyTransfer, states=OPEN)]
             async with asyncio.TaskGroup() as group:
-                for id in left:  # noqa: A001 - the design's word
+                for id in left:
                     group.create_task(attend(engine, id))
                 if not life.finish:
                     load(engine, life, Log(directory / "answers.log"), group)

@@ -43,6 +43,7 @@ class Shelf:
 
     def __init__(self) -> None:
         self.there: dict[str, int] = {}
+        self.ever: set[str] = set()
         self.gone: set[str] = set()
         self.fixed: set[str] = set()
         self.calls: Counter[str] = Counter()
@@ -59,18 +60,16 @@ class Shelf:
 
     async def put(self, amount: int) -> str:
         """Put something, unless it was taken back already."""
-        key = self._key()
-        if key in self.gone:
-            raise StepRejected("it was taken back before it came")
-        self.there[key] = amount
-        return key
+        return self.put_at_once(amount)
 
     def put_at_once(self, amount: int) -> str:
         """The same, without `async`."""
         key = self._key()
         if key in self.gone:
             raise StepRejected("it was taken back before it came")
-        self.there[key] = amount
+        if key not in self.ever:
+            self.ever.add(key)
+            self.there[key] = amount
         return key
 
     async def take(self, effect: Effect[int, str]) -> None:
@@ -82,8 +81,8 @@ class Shelf:
     async def take_whole(self, effect: Effect[int, str]) -> None:
         """Take back everything that a child put."""
         child = self._key().replace("/", "~") + "/"
-        for key in [key for key in self.there if key.startswith(child)]:
-            del self.there[key]
+        for key in [key for key in self.ever if key.startswith(child)]:
+            self.there.pop(key, None)
 
     async def fix(self, key: str) -> None:
         """Make final what was put."""
@@ -97,7 +96,7 @@ class Shelf:
     def find(self, amount: int) -> Finding[str]:
         """Say whether it was put, and make sure that otherwise it never will."""
         key = self._key()
-        if key in self.there:
+        if key in self.ever:
             return Happened(output=key)
         self.gone.add(key)
         return DidNotHappen()

@@ -1,0 +1,272 @@
+"""What the crash points are looked for in: sequences, groups, nested sagas, retries, recovery, waiting."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+from saga import (
+    Compensatable,
+    Decision,
+    EmbeddedEngine,
+    Happened,
+    Pivot,
+    Retriable,
+    Retry,
+    SagaCompensatedError,
+    SagaStuckError,
+)
+from saga.errors import ActRefusedError
+from tests.embedded._crash import Script, Topology, World
+from tests.embedded._shop import FAST, Booking, Journey, Purchase, Shop, SoldOutError, hangs
+from tests.embedded._shop import shop as stand_in
+
+WHO: dict[str, Any] = {"by": "olga", "why": "looked into it"}
+ID = "s-1"
+
+
+class Parallel(Purchase):
+    """Books three at a time, then pays."""
+
+    async def run(self, bookings: int) -> list[str]:
+        keys = await asyncio.gather(*(self.book(number) for number in range(bookings)))
+        return [*keys, await self.pay(0)]
+
+
+class Reviewed(Purchase):
+    """Asks before it pays."""
+
+    review = Decision(bool, within=timedelta(hours=1))
+
+    async def run(self, bookings: int) -> list[str]:
+        keys = [await self.book(number) for number in range(bookings)]
+        return [*keys, await self.pay(0)] if await self.review() else keys
+
+
+class Sleepy(Booking):
+    """Waits a moment between two bookings."""
+
+    async def run(self, bookings: int) -> list[str]:
+        first = await self.book(0)
+        await self.sleep(timedelta(milliseconds=10))
+        return [first, await self.book(1)]
+
+
+class Short(Booking):
+    """Has little time."""
+
+    deadline = timedelta(milliseconds=40)
+
+
+class Frail(Booking):
+    """Its compensation is tried once, and nobody can ask what became of its payment."""
+
+    book = Compensatable(stand_in.book, rejects=[SoldOutError], retry=FAST, barrier=True).compensated_by(
+        stand_in.unbook, retry=Retry(attempts=1)
+    )
+    pay = Pivot(stand_in.pay, rejects=[SoldOutError], retry=Retry(attempts=1), barrier=True)
+    ship = Retriable(stand_in.ship, retry=Retry(attempts=1))
+
+    async def run(self, bookings: int) -> list[str]:
+        keys = [await self.book(number) for number in range(bookings)]
+        return [*keys, await self.pay(0), await self.ship(0)]
+
+
+class Trying(Booking):
+    """Books tentatively."""
+
+    book = (
+        Compensatable(stand_in.book, rejects=[SoldOutError], retry=FAST, barrier=True)
+        .compensated_by(stand_in.unbook)
+        .confirmed_by(stand_in.confirm, retry=FAST)
+        .forgotten_by(stand_in.confirm, retry=FAST)
+    )
+
+    async def run(self, bookings: int) -> list[str]:
+        return [await self.book(number) for number in range(bookings)]
+
+
+class Buggy(Booking):
+    """Falls over until it is repaired."""
+
+    repaired = False
+
+    async def run(self, bookings: int) -> list[str]:
+        first = await self.book(0)
+        if not type(self).repaired:
+            raise KeyError(first)
+        return [first, await self.book(1)]
+
+
+class Refunded(Journey):
+    """Runs a child, then is refused."""
+
+
+def runs(saga: type, request: int) -> Script:
+    """Start, then wait for the end, whatever it is."""
+
+    async def script(engine: EmbeddedEngine, world: World) -> None:
+        handle = await engine.start(saga, request, id=ID)
+        world.acknowledged.add(ID)
+        with suppress(SagaCompensatedError):
+            await handle.result()
+
+    return script
+
+
+def repairs(saga: type, request: int, act: Any) -> Script:
+    """Start; whenever it is STUCK, act; then wait for the end."""
+
+    async def script(engine: EmbeddedEngine, world: World) -> None:
+        handle = await engine.start(saga, request, id=ID)
+        world.acknowledged.add(ID)
+        for _ in range(5):
+            try:
+                await handle.result()
+            except SagaStuckError:
+                with suppress(ActRefusedError):
+                    await act(handle)
+            except SagaCompensatedError:
+                return
+            else:
+                return
+
+    return script
+
+
+async def reviews(engine: EmbeddedEngine, world: World) -> None:
+    """Start, answer, wait for the end."""
+    handle = await engine.start(Reviewed, 1, id=ID)
+    world.acknowledged.add(ID)
+    with suppress(ActRefusedError):
+        await handle.decide(Reviewed.review, answer=True, by="rita")
+    await handle.result()
+
+
+def cancels(saga: type, request: int, at: str) -> Script:
+    """Start, cancel once an activity has begun, wait for the end."""
+
+    async def script(engine: EmbeddedEngine, world: World) -> None:
+        handle = await engine.start(saga, request, id=ID)
+        world.acknowledged.add(ID)
+        while at not in world.shop.deliveries:
+            await asyncio.sleep(0.001)
+            await _still_there(engine)
+        other = world.others[0] if world.others else engine
+        with suppress(ActRefusedError):
+            await (await other.get(saga, ID)).cancel(by="anna")
+        with suppress(ActRefusedError):
+            await handle.cancel(by="anna, again")
+        with suppress(SagaCompensatedError):
+            await handle.result()
+
+    return script
+
+
+async def _still_there(engine: EmbeddedEngine) -> None:
+    assert engine._open is not None
+    engine._open.stage.check_open()
+
+
+async def repair(handle: Any) -> None:
+    """Deploy fixed code, then retry."""
+    Buggy.repaired = True
+    await handle.retry(**WHO)
+
+
+def refuses(*keys: str, **behaviours: list[Any]) -> Any:
+    """Prepare a shop that refuses some keys, and behaves otherwise at some calls."""
+
+    def prepare(shop: Shop) -> None:
+        Buggy.repaired = False
+        shop.refused |= set(keys)
+        for name, script in behaviours.items():
+            when, _, call = name.partition("_")
+            getattr(shop, when)[call] = list(script)
+
+    return prepare
+
+
+def keys(*calls: str) -> frozenset[str]:
+    """Keys of calls."""
+    return frozenset(f"{ID}/{call}" for call in calls)
+
+
+LOST = ConnectionError("lost")
+NO = SoldOutError("no")
+
+SEQUENCES = [
+    Topology(f"sequence of {n}", (Booking,), runs(Booking, n), keys(*(f"book.{one + 1}" for one in range(n))))
+    for n in range(1, 6)
+]
+TOPOLOGIES = [
+    *SEQUENCES,
+    Topology("pivot and retriable", (Purchase,), runs(Purchase, 1), keys("book.1", "pay.1", "ship.1")),
+    Topology("parallel group", (Parallel,), runs(Parallel, 3), keys("book.1", "book.2", "book.3", "pay.1")),
+    Topology(
+        "parallel group compensated", (Parallel,), runs(Parallel, 3), keys(), refuses(f"{ID}/book.2")
+    ),
+    Topology(
+        "nested", (Journey,), runs(Journey, 2), frozenset({f"{ID}~booking.1/book.1", f"{ID}~booking.1/book.2", f"{ID}/pay.1"})
+    ),
+    Topology("nested compensated", (Journey,), runs(Journey, 2), keys(), refuses(f"{ID}/pay.1")),
+    Topology("nested cancelled", (Journey,), cancels(Journey, 2, f"{ID}~booking.1/book.2"), keys(), refuses(**{"before_book.2": [hangs]})),
+    Topology(
+        "retry pending", (Booking,), runs(Booking, 2), keys("book.1", "book.2"), refuses(**{"before_book.1": [LOST] * 2})
+    ),
+    Topology(
+        "retry of what happened", (Booking,), runs(Booking, 2), keys("book.1", "book.2"), refuses(**{"after_book.1": [LOST]})
+    ),
+    Topology("compensating", (Purchase,), runs(Purchase, 2), keys(), refuses(f"{ID}/pay.1")),
+    Topology(
+        "compensation retried",
+        (Purchase,),
+        runs(Purchase, 2),
+        keys(),
+        refuses(f"{ID}/pay.1", **{"before_book.1/compensation": [LOST], "after_book.2/compensation": [LOST]}),
+    ),
+    Topology(
+        "in doubt", (Booking,), runs(Booking, 2), keys(), refuses(**{"after_book.2": [LOST] * 9})
+    ),
+    Topology(
+        "in doubt and never happened", (Booking,), runs(Booking, 2), keys(), refuses(**{"before_book.2": [LOST] * 9})
+    ),
+    Topology(
+        "pivot in doubt", (Purchase,), runs(Purchase, 1), keys("book.1", "pay.1", "ship.1"), refuses(**{"after_pay.1": [LOST] * 3})
+    ),
+    Topology(
+        "STUCK, retried",
+        (Frail,),
+        repairs(Frail, 2, lambda handle: handle.retry(**WHO)),
+        keys(),
+        refuses(f"{ID}/pay.1", **{"before_book.1/compensation": [NO]}),
+    ),
+    Topology(
+        "STUCK, resolved",
+        (Frail,),
+        repairs(Frail, 1, lambda handle: handle.resolve(Frail.pay, Happened(output="found"), **WHO)),
+        keys("book.1", "pay.1", "ship.1"),
+        refuses(**{"after_pay.1": [LOST] * 9}),
+    ),
+    Topology("STUCK by a bug", (Buggy,), repairs(Buggy, 1, repair), keys("book.1", "book.2"), refuses()),
+    Topology("decision pending", (Reviewed,), reviews, keys("book.1", "pay.1")),
+    Topology("timer pending", (Sleepy,), runs(Sleepy, 2), keys("book.1", "book.2")),
+    Topology("deadline", (Short,), runs(Short, 2), keys(), refuses(**{"before_book.2": [hangs, hangs, hangs]})),
+    Topology("cancelled twice", (Booking,), cancels(Booking, 3, f"{ID}/book.3"), keys(), refuses(**{"before_book.3": [hangs]})),
+    Topology(
+        "cancelled from another engine",
+        (Booking,),
+        cancels(Booking, 2, f"{ID}/book.2"),
+        keys(),
+        refuses(**{"before_book.2": [hangs] * 3}),
+        engines=2,
+    ),
+    Topology(
+        "confirmed and forgotten",
+        (Trying,),
+        runs(Trying, 2),
+        keys(*(f"book.{n}{role}" for n in (1, 2) for role in ("", "/confirmation", "/forget"))),
+    ),
+]
