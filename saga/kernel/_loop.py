@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from asyncio import events
+from asyncio import events, tasks
 from collections import deque
 from contextlib import suppress
 from inspect import iscoroutine
@@ -69,11 +69,7 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
     # -- pumping -----------------------------------------------------------------------
 
     def pump(self) -> None:
-        """Run everything that is ready, and what becomes ready by that, then return.
-
-        Must be called from a callback of the loop that hosts this one, not from inside a task: from Python
-        3.14 on a thread has at most one current task.
-        """
+        """Run everything that is ready, and what becomes ready by that, then return."""
         ready = self._ready
         host = self._enter()
         try:
@@ -111,11 +107,13 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
 
     def _enter(self) -> _Host:
         """Become the running loop, for asynchronous generators too: otherwise the host would close them."""
-        hooks = sys.get_asyncgen_hooks()
-        host = (events._get_running_loop(), hooks.firstiter, hooks.finalizer)  # noqa: SLF001 - for loop implementers
+        host, hooks = events._get_running_loop(), sys.get_asyncgen_hooks()  # noqa: SLF001 - documented for loop implementers
+        task = None if host is None else asyncio.current_task(host)
+        if host is not None and task is not None:
+            tasks._leave_task(host, task)  # noqa: SLF001 - as above; from Python 3.14 on a thread has one current task
         events._set_running_loop(self)  # noqa: SLF001 - as above
         sys.set_asyncgen_hooks(None, self._finalize)
-        return host
+        return host, task, hooks.firstiter, hooks.finalizer
 
     def _finalize(self, generator: AsyncGenerator[Any, Any]) -> None:
         """Close an asynchronous generator that `run` has left before its end."""
@@ -211,12 +209,15 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         """Nothing to do: whoever fires timers looks whether they were cancelled."""
 
 
-_Host: TypeAlias = "tuple[asyncio.AbstractEventLoop | None, Any, Any]"
+_Host: TypeAlias = "tuple[asyncio.AbstractEventLoop | None, asyncio.Task[Any] | None, Any, Any]"
 
 
-def _leave(host: _Host) -> None:
-    events._set_running_loop(host[0])  # noqa: SLF001 - the documented hook for loop implementers
-    sys.set_asyncgen_hooks(host[1], host[2])
+def _leave(before: _Host) -> None:
+    host, task, firstiter, finalizer = before
+    sys.set_asyncgen_hooks(firstiter, finalizer)
+    events._set_running_loop(host)  # noqa: SLF001 - documented for loop implementers
+    if host is not None and task is not None:
+        tasks._enter_task(host, task)  # noqa: SLF001 - as above
 
 
 def _refuse_chance(frame: FrameType | None) -> None:

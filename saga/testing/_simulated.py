@@ -237,7 +237,11 @@ class SimulatedRuntime:
         count = self.journal.recorded
 
         def acknowledged(future: asyncio.Future[None]) -> None:
-            if not future.cancelled() and self.owner.alive:
+            if not self.owner.alive or self.owner.leaving:
+                return  # whoever asked will ask the next owner
+            if future.cancelled():
+                self.owner.soon(self.ask, request, done)
+            else:
                 self.world.note(Event(EventKind.ACKNOWLEDGED, self.now(), self.id, number=count))
                 done("")
 

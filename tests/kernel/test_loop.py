@@ -187,6 +187,27 @@ def test_the_host_loop_is_the_running_one_again_after_a_pump() -> None:
     assert [type(error) for error in loop.unheard] == [KeyError]
 
 
+def test_the_host_task_is_the_current_one_again_after_a_pump() -> None:
+    """A pump may happen inside a task, though a thread has only one current task from Python 3.14 on."""
+    loop, seen = loop_of(), list[object]()
+
+    async def inside() -> None:
+        seen.append(asyncio.current_task())
+        await asyncio.sleep(0)
+        seen.append(asyncio.current_task())
+
+    async def host() -> None:
+        task = asyncio.current_task()
+        inner = loop.create_task(inside())
+        loop.pump()
+        assert seen == [inner, inner]
+        assert asyncio.current_task() is task
+        await asyncio.sleep(0)
+        assert asyncio.current_task() is task
+
+    asyncio.run(host())
+
+
 @pytest.mark.parametrize("name", ["run_in_executor", "call_soon_threadsafe", "sock_recv", "add_reader", "run_forever"])
 def test_what_leaves_the_saga_is_refused(name: str) -> None:
     """With what to do instead."""

@@ -266,9 +266,7 @@ async def test_what_cancels_is_declared(opened: Opened, given: Shop, failure: Ex
 
 
 @pytest.mark.peer("LRA-44", "LRA-45")
-async def test_nested_sagas_are_forgotten_once_and_one_of_them_may_be_compensated(
-    opened: Opened, given: Shop
-) -> None:
+async def test_nested_sagas_are_forgotten_once_and_one_of_them_may_be_compensated(opened: Opened, given: Shop) -> None:
     """The parent confirms and forgets for its children once; a child that is rejected compensates itself."""
 
     class Inner(Saga):

@@ -252,10 +252,10 @@ def test_wrong_pairs_are_refused_when_the_class_is_made() -> None:
 
     with pytest.raises(SagaDefinitionError) as refused:
 
-        class Wrong(Saga):
+        class Wrong(Saga):  # pyright: ignore[reportUnusedClass] - it is never made
             missing = Compensatable(shop.do)
             pair = Compensatable(shop.do).compensated_by(takes_text)  # type: ignore[arg-type]
-            many = Compensatable(two_arguments).compensated_by(shop.release)  # type: ignore[type-var,call-overload,arg-type]
+            many = Compensatable(two_arguments).compensated_by(shop.release)  # type: ignore[var-annotated,arg-type]
             probe = Pivot(shop.do).probed_by(takes_text)  # type: ignore[arg-type]
 
             async def run(self, name: str) -> str:

@@ -13,6 +13,7 @@ from saga import (
     Retry,
     Saga,
     SagaCompensatedError,
+    SagaHandle,
     SagaState,
     SagaStuckError,
 )
@@ -78,7 +79,7 @@ async def test_attempts_go_on_counting_after_a_restart(opened: Opened, given: Sh
     given.failing["do a"] = [Broken("first")]
     one = saga_with(Retry(attempts=3, first=timedelta(hours=1)))
     async with opened(one, given=given) as engine:
-        handle = await engine.start(one, "a", id="one")
+        handle: SagaHandle[str] = await engine.start(one, "a", id="one")
         async for fact in handle.facts():
             if fact.fact == "AttemptFailed":
                 break
@@ -106,7 +107,7 @@ async def test_after_a_restart_only_what_is_not_recorded_runs_again(opened: Open
     given.failing["do bad"] = [Broken("later")]
     async with opened(Parallel, given=given) as engine:
         handle = await engine.start(Parallel, "x", id="one")
-        seen = set()
+        seen: set[str] = set()
         async for fact in handle.facts():
             seen.add(fact.fact)
             if {"CallDone", "AttemptFailed"} <= seen:
@@ -262,7 +263,7 @@ def test_a_policy_that_makes_no_sense_is_refused() -> None:
     """No attempts, negative times and shrinking waits are faults of the class."""
     with pytest.raises(SagaDefinitionError) as refused:
 
-        class Wrong(Saga):
+        class Wrong(Saga):  # pyright: ignore[reportUnusedClass] - it is never made
             do = ReadOnly(shop.do, retry=Retry(attempts=0, factor=0.5), timeout=timedelta(0))
             ask = Decision(bool, within=timedelta(0))
 
