@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from saga.errors import SagaError
 from saga.kernel import _facts as f
 from saga.kernel._decider import RESUME_LIMIT, effect_payload
+from saga.kernel._policy import NEVER
 from saga.kernel._requests import Request, admit
 from saga.kernel._runtime import Call, Outcome, Runtime
 from saga.kernel._values import CallState, DidNotHappen, Failure, Happened, Reason, Role, SagaState
@@ -211,14 +212,21 @@ class Conductor:
         task.add_done_callback(lambda task: self._performed(call, task))
 
     def _stop_what_should_stop(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Ask running actions to stop once recovery has begun (S5), and whatever an operator did by hand."""
+        """Ask running actions to stop once recovery has begun (S5), and whatever an operator did by hand.
+
+        An action that nothing could settle after it was stopped is left to answer, or to reach its time limit:
+        stopping it would make the very doubt that only an operator can resolve.
+        """
         instance = self.decider.instance
         for name, task in self._running.items():
             record = instance.in_flight.get(name)
-            over = record is None or (instance.recovering and record.role is Role.ACTION)
+            over = record is None or (instance.recovering and record.role is Role.ACTION and self._settles(record))
             if over and name not in self._asked_to_stop:
                 self._asked_to_stop.add(name)
                 loop.call_soon(task.cancel)  # a task that has not begun would end without an outcome
+
+    def _settles(self, record: CallRecord) -> bool:
+        return self.decider.definition.step(record.step).action.policy.settles_after is not NEVER
 
     def _performed(self, call: Call, task: asyncio.Task[Outcome]) -> None:
         self._running.pop(call.name, None)

@@ -16,7 +16,7 @@ from asyncio import events, tasks
 from collections import deque
 from contextlib import suppress
 from inspect import iscoroutine
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias, TypeVar
 
 from saga.errors import NotDeterministicError
 
@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 __all__ = ("DeterministicLoop", "NumberedFuture")
 
 T = TypeVar("T")
+
+MOST_CALLBACKS: Final = 1_000_000
+"""Callbacks after which a pump gives up: `run` loops without waiting for anything that a fact could bring."""
+
+_RESTLESS = "run loops without waiting for a step, a timer or a decision; no fact would ever end that"
 
 
 class NumberedFuture(asyncio.Future[T]):
@@ -69,11 +74,20 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
     # -- pumping -----------------------------------------------------------------------
 
     def pump(self) -> None:
-        """Run everything that is ready, and what becomes ready by that, then return."""
+        """Run everything that is ready, and what becomes ready by that, then return.
+
+        Raises:
+            NotDeterministicError: if it never comes to rest; the loop has quit then.
+        """
         ready = self._ready
         host = self._enter()
+        count = 0
         try:
             while ready:
+                count += 1
+                if count > MOST_CALLBACKS:
+                    self.quit()
+                    raise NotDeterministicError(_RESTLESS)
                 handle = ready.popleft()
                 if not handle.cancelled():
                     _run(handle)

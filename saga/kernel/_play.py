@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from saga.errors import DecisionTimedOut, InvalidRequestError, StepInDoubt, StepRejected
+from saga.errors import DecisionTimedOut, InvalidRequestError, NotDeterministicError, StepInDoubt, StepRejected
 from saga.kernel._loop import DeterministicLoop, NumberedFuture
 
 if TYPE_CHECKING:
@@ -135,7 +135,10 @@ class Play:
 
     def pump(self) -> None:
         """Let `run` go on with whatever it can see by now; once it has ended, its tasks end too."""
-        self._loop.pump()
+        try:
+            self._loop.pump()
+        except NotDeterministicError as error:
+            self.error, self.ended = error, True
         if self.ended:
             self._loop.drop()
 
@@ -248,8 +251,8 @@ class Play:
             saga._play = self  # noqa: SLF001 - set here, so that authors may write an __init__ of their own
             result = await saga.run(request)
             self.result = self._host.encode(self._definition.result, result, "run")
-        except GeneratorExit:
-            raise  # the play was dropped
+        except (GeneratorExit, KeyboardInterrupt):
+            raise  # the play was dropped, or somebody wants the process to end: no fact about the saga
         except BaseException as error:  # noqa: BLE001 - whatever leaves run decides what happens next
             self.error = error
         self.ended = True

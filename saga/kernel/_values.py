@@ -113,7 +113,7 @@ class Failure(BaseModel):
         text = getattr(error, "message", None)
         return cls(
             type=_unicode(name if isinstance(name, str) and name else type(error).__name__),
-            message=_unicode(text if isinstance(text, str) and text else _text_of(error))[:2000],
+            message=_unicode(text if isinstance(text, str) else _text_of(error))[:2000],
             details=_plain(getattr(error, "details", None)),
             traceback=None if traceback is None else _unicode(traceback),
         )
@@ -166,7 +166,7 @@ class Happened(BaseModel, Generic[Output]):
     """The action happened, and this is what it returned.
 
     Example:
-        >>> Happened(output=7).finding
+        >>> Happened(7).finding
         'happened'
     """
 
@@ -174,6 +174,9 @@ class Happened(BaseModel, Generic[Output]):
 
     finding: Literal["happened"] = "happened"
     output: Output
+
+    def __init__(self, output: Output, *, finding: Literal["happened"] = "happened") -> None:
+        super().__init__(output=output, finding=finding)  # type: ignore[call-arg]  # pydantic's own constructor
 
 
 class DidNotHappen(BaseModel):
