@@ -28,6 +28,7 @@ class Host(Protocol):
     def submit(self, batch: Batch, done: Done) -> None: ...
     def perform(self, drive: Drive, call: Call, failed: Callable[[Failure, bool], None]) -> Awaitable[Outcome]: ...
     def tick(self, drive: Drive, due: datetime) -> asyncio.TimerHandle: ...
+    def failed(self, drive: Drive, error: Exception) -> None: ...
 
 
 class Drive:
@@ -160,11 +161,12 @@ class Drive:
 
     def _done(self, error: Exception | None) -> None:
         self._unflushed -= 1
-        self.error = self.error or error
         self.started = self.started or error is None
-        if (self._unflushed == 0 or error is not None) and self._flushed is not None and not self._flushed.done():
-            self._flushed.set_result(None)
-        if self._unflushed == 0:
+        if error is not None:
+            self._host.failed(self, error)  # the conductor may be waiting for something else
+        elif self._unflushed == 0:
+            if self._flushed is not None and not self._flushed.done():
+                self._flushed.set_result(None)
             self._tell()
 
     async def flush(self) -> None:

@@ -65,6 +65,7 @@ class EmbeddedEngine:
         grace: How long leaving waits for activities that run.
         lease: After how long without a sign of life another machine's engine is taken over.
         retention: How long ended instances are kept; None keeps them until `purge`.
+        allow_shared: Whether a SQLite file may hold tables of others beside the journal's.
 
     Raises:
         SagaDefinitionError: if one of the classes is no saga class.
@@ -95,11 +96,12 @@ class EmbeddedEngine:
         grace: timedelta = timedelta(seconds=5),
         lease: timedelta = LEASE,
         retention: timedelta | None = None,
+        allow_shared: bool = False,
     ) -> None:
         self._url = url
         self._definitions = _definitions(sagas)
         self._participants = dict(participants or {})
-        self._settings = Settings(threads, payload_limit, lease, retention)
+        self._settings = Settings(threads, payload_limit, lease, retention, allow_shared)
         self._grace = grace
         self._open: OpenJournal | None = None
 

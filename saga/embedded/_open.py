@@ -39,6 +39,7 @@ class Settings:
     payload_limit: int
     lease: timedelta
     retention: timedelta | None
+    allow_shared: bool = False
 
 
 @dataclass(slots=True)
@@ -77,7 +78,7 @@ class OpenJournal:
         participants: Mapping[str, object],
         settings: Settings,
     ) -> Self:
-        store = await asyncio.to_thread(Store.open, url)
+        store = await asyncio.to_thread(Store.open, url, allow_shared=settings.allow_shared)
         try:
             opened = cls._around(store, definitions, participants, settings)
         except BaseException:

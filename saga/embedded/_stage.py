@@ -199,7 +199,7 @@ class Stage:
             if not self.leaving and drive.error is None:
                 raise
         except Exception as error:  # noqa: BLE001 - one instance must not end the others
-            self._failed(drive, error)
+            self.failed(drive, error)
         finally:
             if self.drives.get(drive.id) is drive:
                 del self.drives[drive.id]
@@ -208,21 +208,20 @@ class Stage:
     def _replayed(self, drive: Drive, rows: list[StoredFact]) -> Decider:
         return resume(drive.definition, facts_of(rows), payload_limit=self._payload_limit)
 
-    def _failed(self, drive: Drive, error: Exception) -> None:
-        drive.error = error
+    def failed(self, drive: Drive, error: Exception) -> None:
+        """Let go of an instance whose journal failed, or which cannot be driven; and of all others if none can be."""
+        if drive.error is not None:
+            return
+        self._stop(drive, error)
         fields = {"saga": drive.definition.saga, "id": drive.id}
         if self.failure is not None:
-            self._give_up(self.failure)
+            for other in list(self.drives.values()):  # nothing that happens from now on could be recorded
+                self._stop(other, JournalWriteError(str(self.failure)))
         elif isinstance(error, OwnershipLostError):
             logger.warning("another process took an instance over", extra=fields)
         elif not isinstance(error, DuplicateInstanceError) and not self.leaving:
             self.broken[drive.id] = error
             logger.error("an instance is no longer driven by this engine", extra=fields, exc_info=error)
-
-    def _give_up(self, failure: JournalWriteError) -> None:
-        """Let go of everything: nothing that happens from now on could be recorded."""
-        for drive in list(self.drives.values()):
-            self._stop(drive, JournalWriteError(str(failure)))
 
     def _stop(self, drive: Drive, error: Exception) -> None:
         drive.error = drive.error or error

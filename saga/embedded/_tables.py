@@ -12,9 +12,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import (
-    DDL,
     BigInteger,
     Column,
+    Connection,
     Identity,
     Index,
     Integer,
@@ -52,10 +52,15 @@ _NUMBER = BigInteger().with_variant(Integer(), "sqlite")  # only INTEGER PRIMARY
 metadata = MetaData()
 
 
-def _partial_index(table: Table, statement: str) -> None:
+def _partial_index(name: str, table: Table, column: str, condition: str) -> None:
     # Not an `Index` with a condition for each dialect: SQLAlchemy loads every dialect that such an option
     # names, and a process with a SQLite file has no use for PostgreSQL's.
-    event.listen(table, "after_create", DDL(statement))
+    statement = f"CREATE INDEX {name} ON {table.name} ({column}) WHERE {condition}"
+
+    def create(_: Table, connection: Connection, **_options: object) -> None:
+        connection.exec_driver_sql(statement)
+
+    event.listen(table, "after_create", create)
 
 
 instances = Table(
@@ -78,8 +83,8 @@ instances = Table(
 
 Index("saga_instances_listed", instances.c.saga, instances.c.state, instances.c.number)
 # Recovery and take-over read this one: it stays as small as the number of open instances.
-_partial_index(instances, "CREATE INDEX saga_instances_open ON saga_instances (owner, saga) WHERE ended_at IS NULL")
-_partial_index(instances, "CREATE INDEX saga_instances_children ON saga_instances (parent) WHERE parent IS NOT NULL")
+_partial_index("saga_instances_open", instances, "owner, saga", "ended_at IS NULL")
+_partial_index("saga_instances_children", instances, "parent", "parent IS NOT NULL")
 
 # Not WITHOUT ROWID: there a row of more than a quarter of a page spills onto a page of its own, which
 # made payloads of 1.5 KB take three times their size and a third of the speed.
@@ -106,7 +111,7 @@ requests = Table(
     sqlite_autoincrement=True,  # whoever waits for an answer must never read that of a later request
 )
 # One value throughout: what counts is that nothing else is in it.
-_partial_index(requests, "CREATE INDEX saga_requests_open ON saga_requests (answered_at) WHERE answered_at IS NULL")
+_partial_index("saga_requests_open", requests, "answered_at", "answered_at IS NULL")
 
 owners = Table(
     "saga_owners",

@@ -121,7 +121,7 @@ class Codec:
         """
         try:
             # Aliases are what the model is called outside, and what its validator asks for.
-            return self._to_json(self._validate(value), by_alias=True).decode()
+            return self._to_json(self._validate(value), by_alias=True, warnings="error").decode()
         except ValidationError as error:
             raise _does_not_fit(self.type, error) from None
         except Exception as error:  # noqa: BLE001 - a validator of the author's, or a value that JSON cannot hold

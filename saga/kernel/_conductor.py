@@ -91,7 +91,10 @@ class Conductor:
             acknowledged.cancel()
             return acknowledged
         self._apply(admit(self.decider, request, self._now()))
-        self._acknowledgements.append((self.decider.instance.count, acknowledged))
+        if self._error is None:
+            self._acknowledgements.append((self.decider.instance.count, acknowledged))
+        else:
+            acknowledged.cancel()  # its fact was not recorded
         return acknowledged
 
     def _apply(self, fact: f.Fact) -> None:
@@ -215,15 +218,19 @@ class Conductor:
         """Ask running actions to stop once recovery has begun (S5), and whatever an operator did by hand.
 
         An action that nothing could settle after it was stopped is left to answer, or to reach its time limit:
-        stopping it would make the very doubt that only an operator can resolve.
+        stopping it would make the very doubt that only an operator can resolve. Its next attempt is its last.
         """
         instance = self.decider.instance
         for name, task in self._running.items():
             record = instance.in_flight.get(name)
             over = record is None or (instance.recovering and record.role is Role.ACTION and self._settles(record))
-            if over and name not in self._asked_to_stop:
-                self._asked_to_stop.add(name)
-                loop.call_soon(task.cancel)  # a task that has not begun would end without an outcome
+            if over:
+                self._ask_to_stop(name, task, loop)
+
+    def _ask_to_stop(self, name: str, task: asyncio.Task[Outcome], loop: asyncio.AbstractEventLoop) -> None:
+        if name not in self._asked_to_stop:
+            self._asked_to_stop.add(name)
+            loop.call_soon(task.cancel)  # a task that has not begun would end without an outcome
 
     def _settles(self, record: CallRecord) -> bool:
         return self.decider.definition.step(record.step).action.policy.settles_after is not NEVER
@@ -258,6 +265,10 @@ class Conductor:
                 self._apply(
                     f.AttemptFailed(at=self._now(), call=name, attempt=number, failure=failure, overdue=overdue)
                 )
+                task = self._running.get(name)
+                if task is not None and self.decider.instance.recovering and record.role is Role.ACTION:
+                    # No attempt runs just now, so stopping here leaves nothing unsettled.
+                    self._ask_to_stop(name, task, asyncio.get_running_loop())
 
         return failed
 

@@ -473,12 +473,13 @@ class Decider:
         return first if first is not None and first[1] <= deadline else ("deadline", deadline)
 
     def _next_but_deadline(self) -> tuple[str, datetime] | None:
+        instance = self.instance
         due = [] if self._settling is None else [self._settling]
-        if self._play is not None and not self._play.ended:
-            due += [(name, self.instance.due[name]) for name in self._play.live_timers()]
-            for name in self._play.live_decisions():
-                until = self.instance.decisions[name].due
-                due += [] if until is None else [(name, until)]
+        if self._play is not None and not self._play.ended and instance.state is not SagaState.STUCK:
+            due += [(name, instance.due[name]) for name in self._play.live_timers() if name in instance.due]
+            for decision in map(instance.decisions.__getitem__, self._play.live_decisions()):
+                if decision.due is not None and not decision.timed_out:
+                    due.append((decision.call, decision.due))
         return min(due, key=_when) if due else None
 
 

@@ -16,7 +16,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from saga.errors import JournalVersionError
+from saga.errors import JournalCorruptError, JournalVersionError
 from saga.kernel._values import CallState, Failure, Kind, Reason, SagaState
 
 __all__ = (
@@ -402,6 +402,7 @@ def decode_fact(body: str | bytes, payload: str | None = None) -> Fact:
 
     Raises:
         JournalVersionError: if this version of the library does not know such a fact.
+        JournalCorruptError: if it is no JSON at all.
 
     Example:
         >>> from datetime import datetime, timezone
@@ -413,6 +414,9 @@ def decode_fact(body: str | bytes, payload: str | None = None) -> Fact:
         fact: Fact = _from_json(body)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
+        if first["type"] == "json_invalid":
+            msg = "the journal holds a fact that is damaged; restore the journal from a backup"
+            raise JournalCorruptError(msg) from None
         msg = (
             f"the journal holds a fact that this version of the library does not know ({first['msg']} at "
             f"{'.'.join(str(part) for part in first['loc'])}); run the version that wrote it, or a newer one"

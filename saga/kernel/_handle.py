@@ -12,7 +12,7 @@ from saga.kernel._instance import Instance
 from saga.kernel._names import call_name
 from saga.kernel._requests import Abort, Cancel, Decide, Request, Resolve, Skip
 from saga.kernel._requests import Retry as RetryRequest
-from saga.kernel._steps import CompensatableStep, Decision, Runs, Step
+from saga.kernel._steps import CompensatableStep, Decision, Declared, Runs, Step
 from saga.kernel._values import DidNotHappen, Happened, SagaState
 from saga.kernel._view import SagaView, ending_of, view_of
 
@@ -31,6 +31,7 @@ Result = TypeVar("Result")
 Input = TypeVar("Input")
 Output = TypeVar("Output")
 Answer = TypeVar("Answer")
+Declaration = TypeVar("Declaration", bound="Declared")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +132,10 @@ class SagaHandle(Generic[Result]):
             InvalidRequestError: if the answer does not fit its type.
             ActRefusedError: if the instance has ended.
         """
-        known = self._definition.decisions.get(decision.name)
+        known = self._definition.decisions.get(_declared(decision, Decision).name)
         if known is None:
-            msg = f"{self._definition.saga} declares no decision {decision.name!r}"
+            declared = ", ".join(self._definition.decisions) or "none"
+            msg = f"{self._definition.saga} declares no decision {decision.name!r}; it declares {declared}"
             raise UnknownSagaError(msg)
         name = call_name(decision.name, _number(call))
         await self._send(Decide, call=name, payload=known.answer.encode(answer), by=by, why=why)
@@ -160,7 +162,10 @@ class SagaHandle(Generic[Result]):
             ActRefusedError: if there is no doubt about the call.
             InvalidRequestError: if the output does not fit the step's type.
         """
-        action = self._definition.step(step.name).action
+        action = self._definition.step(_declared(step, Step).name).action
+        if not isinstance(verdict, (Happened, DidNotHappen)):
+            msg = f"{self.id}: resolve takes Happened(output) or DidNotHappen(), not {type(verdict).__name__}"
+            raise InvalidRequestError(msg)
         payload = None
         if isinstance(verdict, Happened) and action.returns is not None:
             payload = action.returns.encode(verdict.output)
@@ -173,7 +178,7 @@ class SagaHandle(Generic[Result]):
         Raises:
             ActRefusedError: if nothing of that call waits to be compensated.
         """
-        name = call_name(self._definition.step(step.name).name, _number(call))
+        name = call_name(self._definition.step(_declared(step, Step).name).name, _number(call))
         await self._send(Skip, call=name, by=by, why=why)
 
     async def retry(self, *, by: str, why: str) -> None:
@@ -216,6 +221,14 @@ class SagaHandle(Generic[Result]):
             msg = f"{self.id}: {first['loc'][0] if first['loc'] else 'request'}: {first['msg']}"
             raise InvalidRequestError(msg) from None
         await self._journals.send(self.id, request)
+
+
+def _declared(one: Declaration, kind: type[Declared]) -> Declaration:
+    # Callers without a type checker give the name of a call, as it stands on the page of a STUCK instance.
+    if not isinstance(one, kind):
+        msg = f"give the {kind.__name__.lower()} as declared, such as MoneyTransfer.debit, and its call=; not {one!r}"
+        raise InvalidRequestError(msg)
+    return one
 
 
 def _number(call: object) -> int:

@@ -13,7 +13,7 @@ from saga.errors import JournalOrderError
 from saga.kernel import _facts as f
 from saga.kernel._names import split_role, step_of
 from saga.kernel._states import next_call_state, next_saga_state
-from saga.kernel._values import CallState, Kind, Role, SagaState
+from saga.kernel._values import CallState, Kind, Reason, Role, SagaState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -310,6 +310,8 @@ class Instance:
         """Tell whether a failed call blocks the instance in a way that another attempt may cure."""
         if record.role is not Role.ACTION:
             return record.role is not Role.PROBE
+        if any(one.call == record.name and one.reason is Reason.UNSETTLED for one in self.stuck):
+            return False  # what may still act has to settle first (S5)
         probed = f"{record.call}/{Role.PROBE.value}" in self.calls
         in_doubt_pivot = record is self.commit and record.kind is Kind.PIVOT and not probed
         return in_doubt_pivot or (record.after_commit and not self.recovering)

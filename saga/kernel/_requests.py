@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from saga.errors import ActRefusedError, InvalidRequestError
 from saga.kernel import _facts as f
 from saga.kernel._names import call_name, role_name, split_call, step_of
-from saga.kernel._values import CallState, Kind, Role, SagaState
+from saga.kernel._values import CallState, Kind, Reason, Role, SagaState
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -39,17 +39,25 @@ class Decide(_Request):
     """Answer a decision. Payload: the answer."""
 
     request: Literal["decide"] = "decide"
+    by: str = Field(min_length=1, max_length=200)
     call: str
     payload: str
 
 
-class Retry(_Request):
+class _Act(_Request):
+    """What an operator does: never without a name and a reason (S10)."""
+
+    by: str = Field(min_length=1, max_length=200)
+    why: str = Field(min_length=1, max_length=2000)
+
+
+class Retry(_Act):
     """Let everything that is blocked be tried again."""
 
     request: Literal["retry"] = "retry"
 
 
-class Resolve(_Request):
+class Resolve(_Act):
     """Say what became of a call. Payload: its output, if it happened."""
 
     request: Literal["resolve"] = "resolve"
@@ -58,14 +66,14 @@ class Resolve(_Request):
     payload: str | None = None
 
 
-class Skip(_Request):
+class Skip(_Act):
     """Say that a compensation, confirmation or forgetting was done by hand."""
 
     request: Literal["skip"] = "skip"
     call: str
 
 
-class Abort(_Request):
+class Abort(_Act):
     """Give the instance up before its pivot and compensate."""
 
     request: Literal["abort"] = "abort"
@@ -151,7 +159,11 @@ def _decide(decider: Decider, request: Decide, at: datetime) -> f.Fact:
 
 def _check_retry(decider: Decider) -> None:
     instance = decider.instance
-    if instance.state is SagaState.STUCK or any(decider.blocked()):
+    blocked = list(decider.blocked())
+    if blocked and all(one.reason is Reason.UNSETTLED for one in blocked):
+        calls = ", ".join(str(one.call) for one in blocked)
+        raise _refused(instance, "retry", f"{calls} may still be acting; say what became of it with resolve")
+    if instance.state is SagaState.STUCK or blocked:
         return
     raise _refused(instance, "retry", "nothing is blocked; what failed is being retried by its policy")
 

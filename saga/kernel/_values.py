@@ -95,8 +95,8 @@ class Failure(BaseModel):
     Attributes:
         type: Name of the exception's type.
         message: Its text, cut to 2,000 characters.
-        details: Data that a rejection carried, any JSON value.
-        traceback: Where it was raised, kept for bugs in `run` only.
+        details: Data that a rejection carried, any JSON value of up to 16 KiB.
+        traceback: Where it was raised, kept for bugs in `run` only; its last 8,000 characters.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -115,7 +115,7 @@ class Failure(BaseModel):
             type=_unicode(name if isinstance(name, str) and name else type(error).__name__),
             message=_unicode(text if isinstance(text, str) else _text_of(error))[:2000],
             details=_plain(getattr(error, "details", None)),
-            traceback=None if traceback is None else _unicode(traceback),
+            traceback=None if traceback is None else _unicode(traceback)[-_TRACEBACK:],
         )
 
     def __str__(self) -> str:
@@ -137,9 +137,16 @@ def _unicode(text: str) -> str:
 def _plain(details: object) -> Any:  # any JSON value
     """Return `details` as JSON values, or None: drivers attach live objects to their errors."""
     try:
-        return from_json(to_json(details))
+        text = to_json(details)
     except ValueError:
         return None
+    if len(text) > _DETAILS:
+        return f"{len(text)} bytes of details were left out; a fact holds {_DETAILS} at most"
+    return from_json(text)
+
+
+_DETAILS = 16_384
+_TRACEBACK = 8_000
 
 
 class Effect(BaseModel, Generic[Input, Output]):

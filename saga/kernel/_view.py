@@ -85,6 +85,7 @@ class SagaView(_View):
         parent: Id of the instance it is nested in, or None.
         committed: Whether the point of no return has passed.
         reason: What started backward recovery, or None.
+        call: The call that started it, or None.
         failure: The failure that started it, or None.
         request: The request, JSON text.
         result: The result, JSON text, once COMPLETED.
@@ -104,6 +105,7 @@ class SagaView(_View):
     parent: str | None
     committed: bool
     reason: Reason | None
+    call: str | None
     failure: Failure | None
     request: str
     result: str | None
@@ -143,6 +145,7 @@ def view_of(instance: Instance) -> SagaView:
         parent=instance.parent,
         committed=instance.committed,
         reason=recovery.reason if recovery else None,
+        call=recovery.call if recovery else None,
         failure=recovery.failure if recovery else None,
         request=instance.request,
         result=instance.result,
@@ -191,12 +194,11 @@ def ending_of(view: SagaView) -> SagaError:
     if view.state is SagaState.STUCK:
         return SagaStuckError(saga=view.saga, id=view.id, page=view.page())
     failure = view.failure or Failure(type="", message="")
-    step = next((call.name for call in view.calls if call.failure == failure and call.role is Role.ACTION), None)
     return SagaCompensatedError(
         saga=view.saga,
         id=view.id,
         reason=(view.reason or Reason.CANCELLED).value,
-        step=step,
+        step=view.call,
         type=failure.type,
         message=failure.message,
         details=failure.details,
@@ -207,7 +209,7 @@ def ending_of(view: SagaView) -> SagaError:
 
 _HEADLINES = {
     Reason.IN_DOUBT: "nobody knows whether {call} happened.",
-    Reason.UNSETTLED: "an attempt of {call} may still be acting, so it is not compensated yet.",
+    Reason.UNSETTLED: "an attempt of {call} may still be acting, so nothing is compensated or probed yet.",
     Reason.BUG: "run raised {failure}.",
     Reason.MISMATCH: "its code does not fit its journal.",
     Reason.POISON: "its owners keep ending before it progresses.",
@@ -236,6 +238,9 @@ def _detail(call: CallView) -> str:
     return (call.output or "")[:100] if call.role is Role.ACTION else ""
 
 
+_UNDECIDED = frozenset({CallState.IN_FLIGHT, CallState.IN_DOUBT})
+
+
 def _ways_out(view: SagaView) -> list[str]:
     found: dict[str, str] = {}
     for one in view.stuck:
@@ -251,7 +256,8 @@ def _ways_out(view: SagaView) -> list[str]:
                 found[f"saga resolve {view.id} {call.call} --did-not-happen"] = "it did not, and it never will"
         else:
             found[f"saga skip {view.id} {call.call}"] = f"you did the {call.role.value} by hand"
-    if not view.committed and view.reason is None and not any(one.reason is Reason.IN_DOUBT for one in view.stuck):
+    deciding = any(call.kind is Kind.PIVOT and call.state in _UNDECIDED for call in view.calls)
+    if not view.committed and not deciding and view.reason is None and not any(one.reason is Reason.IN_DOUBT for one in view.stuck):
         found[f"saga abort {view.id}"] = "give it up and compensate"
     width = max(len(command) for command in found) + 2
     return [f"  {command:<{width}}--by YOU --why ...    {text}" for command, text in found.items()]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from saga.kernel import CallState, Kind, Role, action_key, role_name
 from saga.kernel import _facts as f
 from saga.kernel._names import split_role
+from saga.kernel._policy import NEVER
 from saga.testing._ledger import Ledger
 from saga.testing._rules import Violation
 from saga.testing._script import target_of
@@ -38,10 +39,12 @@ class _Tried:
         unanswered: How many attempts ended without an answer.
         given_up: When an attempt was last given up, so that it may act after that.
         taken_over: Whether an owner found it in flight, and cannot know whether it was attempted.
+        backward: How many attempts began after backward recovery had begun.
     """
 
     open: bool = False
     taken_over: bool = False
+    backward: int = 0
     last: CallState | None = None
     recorded: bool = False
     unanswered: int = 0
@@ -165,9 +168,18 @@ def _check_beginning(reading: _Reading, event: Event) -> Iterator[Violation]:
     if reading.of(event.target).open:
         yield Violation("S20", f"an attempt of {event.target} began while another one was being made")
     if entry.role is Role.ACTION and ledger.recovering and entry.kind is not Kind.NESTED:
-        yield Violation("S6", f"an attempt of {event.target} began although the saga goes backward")
+        yield from _check_last_attempt(reading, event, ledger)
     if entry.role in _SETTLED_FIRST:
         yield from _check_settled(reading, event, ledger)
+
+
+def _check_last_attempt(reading: _Reading, event: Event, ledger: Ledger) -> Iterator[Violation]:
+    """Allow one more attempt of an action that is not asked to stop, because nothing could settle it then (S5)."""
+    tried = reading.of(event.target)
+    tried.backward += 1
+    stoppable = ledger.definition.step(event.name.rpartition(".")[0]).action.policy.settles_after is not NEVER
+    if stoppable or tried.backward > 1:
+        yield Violation("S6", f"an attempt of {event.target} began although the saga goes backward")
 
 
 def _check_settled(reading: _Reading, event: Event, ledger: Ledger) -> Iterator[Violation]:

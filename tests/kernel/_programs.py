@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
 from datetime import timedelta
+from typing import Any
 
 from saga import DecisionTimedOut, StepInDoubt, StepRejected
 from tests.kernel._sagas import Steps
@@ -18,7 +19,7 @@ PROGRAMS: dict[str, Program] = {}
 
 def program(function: Program) -> Program:
     """Put a program on the list."""
-    PROGRAMS[function.__name__] = function  # type: ignore[attr-defined]  # functions have names
+    PROGRAMS[function.__name__] = function
     return function
 
 
@@ -46,7 +47,8 @@ async def gather_exceptions(saga: Steps, amount: int) -> str:
 async def gather_cancelled(saga: Steps, amount: int) -> str:
     both = asyncio.gather(saga.debit(1), saga.fee(2))
     rate = asyncio.create_task(saga.rate(3))
-    await asyncio.wait([both, rate], return_when=asyncio.FIRST_COMPLETED)
+    everything: list[asyncio.Future[Any]] = [both, rate]
+    await asyncio.wait(everything, return_when=asyncio.FIRST_COMPLETED)
     both.cancel()
     try:
         return "".join(await both)
@@ -168,7 +170,7 @@ async def wait_for_gather(saga: Steps, amount: int) -> str:
 
 @program
 async def timeouts_nested(saga: Steps, amount: int) -> str:
-    said = []
+    said: list[str] = []
     try:
         async with asyncio.timeout(20):
             try:
@@ -428,9 +430,14 @@ async def after_the_pivot(saga: Steps, amount: int) -> str:
 async def called_from_a_callback(saga: Steps, amount: int) -> str:
     loop = asyncio.get_running_loop()
     ready: asyncio.Future[str] = loop.create_future()
-    loop.call_later(5, lambda: ready.done() or ready.set_result("timer"))
+
+    def say(what: str) -> None:
+        if not ready.done():
+            ready.set_result(what)
+
+    loop.call_later(5, say, "timer")
     task = asyncio.create_task(saga.debit(1))
-    task.add_done_callback(lambda _: ready.done() or ready.set_result("step"))
+    task.add_done_callback(lambda _: say("step"))
     return await ready + str(await saga.rate(2))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from saga.kernel import Call, Conductor, Decider, Fact, Outcome, SagaStarted, definition_of
@@ -55,13 +56,16 @@ class FakeRuntime:
         self.diary.append(f"perform {call.name}")
         assert call.name in [one.call for one in self.durable if isinstance(one, f.CallRegistered)]
         self.calls[call.name], self.failed[call.name] = call, failed
-        outcome = self.performing[call.name] = asyncio.get_running_loop().create_future()
+        outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.performing[call.name] = outcome
         try:
             return await asyncio.shield(outcome)
         except asyncio.CancelledError:
             self.diary.append(f"stop {call.name}")
             await asyncio.wait([outcome], timeout=_PATIENCE)
-            return outcome.result()
+            if outcome.done():
+                return outcome.result()
+            raise
 
     def wake_at(self, due: datetime | None) -> None:
         """Keep the time."""
@@ -92,6 +96,21 @@ class FakeRuntime:
     def _end(self, name: str, state: CallState, **fields: object) -> None:
         outcome = Outcome(state, self.clock, **fields)  # type: ignore[arg-type]  # the test knows its fields
         self.performing.pop(name).set_result(outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """What whoever asked waits for."""
+
+    _future: asyncio.Future[None]
+
+    def done(self) -> bool:
+        """Whether it was said, or refused to be said."""
+        return self._future.done()
+
+    def cancelled(self) -> bool:
+        """Whether the request was not taken."""
+        return self._future.cancelled()
 
 
 class Conducted:
@@ -126,13 +145,13 @@ class Conducted:
             await asyncio.sleep(0)
         return self
 
-    async def ask(self, request: Request) -> asyncio.Future[None]:
+    async def ask(self, request: Request) -> Acknowledgement:
         """Send a request as an engine does, from a callback."""
         taken: asyncio.Future[asyncio.Future[None]] = asyncio.get_running_loop().create_future()
         asyncio.get_running_loop().call_soon(lambda: taken.set_result(self.conductor.request(request)))
         acknowledged = await taken
         await self.settle()
-        return acknowledged
+        return Acknowledgement(acknowledged)
 
     async def leave(self) -> None:
         """Let the engine leave."""

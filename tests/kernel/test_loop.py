@@ -166,7 +166,7 @@ def test_tasks_and_futures_hash_by_number() -> None:
     async def nothing() -> None: ...
 
     members = [loop.create_task(nothing()) if number % 2 else loop.create_future() for number in range(20)]
-    assert list(set(reversed(members))) == members
+    assert list({*members[::-1]}) == members
     loop.pump()
 
 
@@ -243,7 +243,7 @@ def test_a_dropped_loop_is_freed_without_the_garbage_collector() -> None:
     driven = Driven(transfer(program), replayed=False)
     play = driven.decider._play
     assert play is not None
-    gone = [weakref.ref(play), weakref.ref(play._loop)]
+    gone: list[Callable[[], object]] = [weakref.ref(play), weakref.ref(play._loop)]
     gc.collect()
     gc.disable()
     try:

@@ -50,7 +50,11 @@ async def test_success_is_done_and_keeps_the_output() -> None:
 
 async def test_a_function_that_is_not_async_is_an_activity_too() -> None:
     """Both colours of functions work."""
-    assert (await tried(lambda amount: f"p-{amount}")).state is CallState.DONE
+
+    def debit(amount: int) -> str:
+        return f"p-{amount}"
+
+    assert (await tried(debit)).state is CallState.DONE
 
 
 @pytest.mark.parametrize("error", [RefusedError("no"), StepRejected("no"), SuspendedError("late")])
@@ -316,7 +320,7 @@ def test_what_was_rejected_is_not_compensated() -> None:
 
 async def test_the_compensation_receives_input_output_and_doubt() -> None:
     """A done effect has its output, a doubtful one has none and says so."""
-    effects = []
+    effects: list[object] = []
     for program in ("done", "in doubt"):
         driven = Driven(transfer(debit_and_credit))
         if program == "done":

@@ -45,7 +45,11 @@ def test_a_step_in_doubt_starts_recovery() -> None:
 
 @pytest.mark.parametrize(
     ("error", "reason"),
-    [(SagaAborted("no"), "aborted"), (TimeoutError("slow"), "timed out"), (DecisionTimedOut("x.1"), "decision timed out")],
+    [
+        (SagaAborted("no"), "aborted"),
+        (TimeoutError("slow"), "timed out"),
+        (DecisionTimedOut("x.1"), "decision timed out"),
+    ],
 )
 def test_an_error_that_means_giving_up_starts_recovery(error: Exception, reason: str) -> None:
     """`SagaAborted`, a timeout and an unanswered decision give up and compensate."""
@@ -79,7 +83,7 @@ def test_a_cancel_starts_recovery() -> None:
     assert (driven.state, driven.recovery.reason) == ("COMPENSATING", "cancelled")
 
 
-@pytest.mark.parametrize("error", [KeyError("x"), asyncio.CancelledError(), SystemExit(3), KeyboardInterrupt()])
+@pytest.mark.parametrize("error", [KeyError("x"), asyncio.CancelledError(), SystemExit(3)])
 def test_anything_else_that_leaves_run_is_a_bug(error: BaseException) -> None:
     """The instance is STUCK with the traceback, and nothing is compensated."""
     driven = Driven(raising(error)).done("debit.1", '"a"')
@@ -89,6 +93,14 @@ def test_anything_else_that_leaves_run_is_a_bug(error: BaseException) -> None:
     assert failure is not None
     assert failure.type == type(error).__name__
     assert "in program" in (failure.traceback or "")
+
+
+def test_whoever_wants_the_process_to_end_is_heard() -> None:
+    """An interrupt from the keyboard says nothing about the saga."""
+    driven = Driven(raising(KeyboardInterrupt()), replayed=False)
+    with pytest.raises(KeyboardInterrupt):
+        driven.done("debit.1", '"a"')
+    assert "SagaStuck code bug" not in driven.log
 
 
 def test_a_rejection_wrapped_in_another_error_is_a_bug() -> None:

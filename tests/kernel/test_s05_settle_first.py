@@ -39,11 +39,22 @@ def settling(**policy: object) -> type[Saga]:
 
 async def test_recovery_asks_a_running_action_to_stop_once() -> None:
     """And waits for what it came to."""
-    conducted = await Conducted(transfer(debit_and_fee)).start()
+    conducted = await Conducted(settling(settle_time=timedelta(minutes=1))).start()
     await conducted.ask(Cancel(by="anna"))
     await conducted.ask(Cancel(by="anna"))
     assert conducted.runtime.stopped() == ["debit.1"]
     assert conducted.decider.instance.in_flight.keys() == {"debit.1"}
+    conducted.runtime.done("debit.1", '"p"')
+    await conducted.settle()
+    assert conducted.runtime.performed() == ["debit.1", "debit.1/compensation"]
+    await conducted.leave()
+
+
+async def test_an_action_that_nothing_could_settle_once_stopped_is_left_to_answer() -> None:
+    """Stopping it would make the doubt that only an operator can resolve."""
+    conducted = await Conducted(settling()).start()
+    await conducted.ask(Cancel(by="anna"))
+    assert conducted.runtime.stopped() == []
     conducted.runtime.done("debit.1", '"p"')
     await conducted.settle()
     assert conducted.runtime.performed() == ["debit.1", "debit.1/compensation"]

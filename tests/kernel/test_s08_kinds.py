@@ -1,5 +1,8 @@
 """S8: kinds are checked when the class is made, and when a step is called."""
 
+# pyright: reportUnusedClass=false
+# A class that is refused when it is made is never used.
+
 import pytest
 
 from saga import Compensatable, Nested, Pivot, ReadOnly, Retriable, Saga, SagaDefinitionError

@@ -69,7 +69,7 @@ ALLOWED: dict[str, set[str]] = {
     "stuck after the pivot": {"cancel", "decide", "retry", "archive.1 happened"},
     "compensating": {"cancel", "decide", "skip debit.1"},
     "stuck by a compensation": {"cancel", "decide", "retry", "skip debit.1"},
-    "stuck unsettled": {"cancel", "decide", "retry", "debit.1 happened", "debit.1 did not happen"},
+    "stuck unsettled": {"cancel", "decide", "debit.1 happened", "debit.1 did not happen"},
     "stuck by a bug": {"cancel", "decide", "retry", "abort"},
     "completed": set(),
     "compensated": set(),
@@ -94,7 +94,8 @@ def test_every_act_in_every_state(state: str, act: str) -> None:
 def test_every_act_was_tried_in_every_state() -> None:
     """The table is complete."""
     assert ALLOWED.keys() == STATES.keys()
-    assert set.union(*ALLOWED.values()) == ACTS.keys() - {"skip credit.1", "archive.1 did not happen"}
+    allowed = {act for acts in ALLOWED.values() for act in acts}
+    assert allowed == ACTS.keys() - {"skip credit.1", "archive.1 did not happen"}
 
 
 def test_an_act_says_who_why_and_on_which_state_it_was_decided() -> None:
@@ -236,7 +237,7 @@ async def test_an_act_is_acknowledged_after_its_flush() -> None:
     conducted.runtime.facts, conducted.runtime.clock = list(driven.facts), driven.at
     await conducted.conduct()
     with pytest.raises(ActRefusedError):
-        conducted.conductor.request(Abort(by="olga", why="x"))
+        _ = conducted.conductor.request(Abort(by="olga", why="x"))
     conducted.runtime.gate.clear()
     acknowledged = await conducted.ask(RetryRequest(by="olga", why="fixed"))
     assert not acknowledged.done()

@@ -17,6 +17,10 @@ async def straight(saga: Steps, amount: int) -> str:
     return await saga.credit(amount)
 
 
+async def run(self: object, request: int) -> str:
+    return ""
+
+
 def test_the_deadline_is_an_instant_that_is_fixed_at_the_start() -> None:
     """Code that is deployed later with another deadline does not move it."""
     driven = Driven(transfer(straight, within=MINUTES))
@@ -44,13 +48,17 @@ def test_it_does_not_end_the_recovery() -> None:
 
 async def test_the_conductor_fires_it_when_its_time_has_come() -> None:
     """And asks what is running to stop."""
-    conducted = await Conducted(transfer(straight, within=MINUTES)).start()
+
+    async def slow(saga: Steps, amount: int) -> str:
+        return await saga.slow(amount)
+
+    conducted = await Conducted(transfer(slow, within=MINUTES)).start()
     assert conducted.runtime.wakes == [START + MINUTES]
     conducted.runtime.clock = START + MINUTES
     conducted.conductor.tick()
     await conducted.settle()
     assert conducted.decider.instance.state == "COMPENSATING"
-    assert conducted.runtime.stopped() == ["debit.1"]
+    assert conducted.runtime.stopped() == ["slow.1"]
     await conducted.leave()
 
 
@@ -74,7 +82,7 @@ async def test_an_instance_that_was_down_at_its_deadline_fires_it_when_it_resume
 def test_a_deadline_that_is_no_positive_time_is_refused(deadline: object) -> None:
     """When the class is made."""
     with pytest.raises(SagaDefinitionError, match="deadline: is .*; give a positive timedelta or None"):
-        type("Transfer", (Steps,), {"deadline": deadline, "run": transfer(straight).run})
+        type("Transfer", (Steps,), {"deadline": deadline, "run": run})
 
 
 def test_a_saga_may_inherit_its_deadline() -> None:

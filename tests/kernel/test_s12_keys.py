@@ -35,7 +35,7 @@ async def test_the_key_is_the_id_and_the_call_and_the_role() -> None:
 
 async def test_the_key_is_the_same_for_the_next_owner() -> None:
     """A resume repeats the call under its key."""
-    keys = set()
+    keys: set[str] = set()
     for _ in range(2):
         driven = Driven(transfer(twice))
         conducted = Conducted(transfer(twice), decider=driven.decider)

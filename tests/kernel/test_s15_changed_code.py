@@ -241,9 +241,12 @@ def test_another_fingerprint_does_not_matter() -> None:
 
 def with_model(fields: dict[str, Any], make: Callable[[Any], Any]) -> type[Saga]:
     """A saga that debits a model with the given fields."""
-    model: Any = type("Debit", (BaseModel,), {"__annotations__": {k: t for k, (t, _) in fields.items()}} | {
-        name: default for name, (_, default) in fields.items() if default is not ...
-    })
+    model: Any = type(
+        "Debit",
+        (BaseModel,),
+        {"__annotations__": {k: t for k, (t, _) in fields.items()}}
+        | {name: default for name, (_, default) in fields.items() if default is not ...},
+    )
 
     def debit_it(debit: Any) -> str:
         raise NotImplementedError

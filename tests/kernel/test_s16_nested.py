@@ -1,5 +1,8 @@
 """S16: nested sagas hand what can be compensated to their parent, or are compensated as a whole."""
 
+# pyright: reportUnusedClass=false
+# A class that is refused when it is made is never used.
+
 import pytest
 
 from saga import Compensatable, Effect, Nested, Pivot, ReadOnly, Retriable, Saga, SagaDefinitionError, StepRejected

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ from tests.kernel._sagas import Steps, transfer
 
 def test_now_is_the_time_of_the_last_fact() -> None:
     """It stands still between two facts."""
-    seen = []
+    seen: list[datetime] = []
 
     async def program(saga: Steps, amount: int) -> str:
         seen.append(saga.now())

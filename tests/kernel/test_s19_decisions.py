@@ -98,7 +98,9 @@ def test_each_call_of_a_decision_has_its_own_answer() -> None:
     assert (driven.state, driven.result) == ("COMPLETED", '"True False"')
 
 
-@pytest.mark.parametrize("call", ["approval.1", "debit.1", "review", "review.0", "review.-1", "review.01", "review.x", ""])
+@pytest.mark.parametrize(
+    "call", ["approval.1", "debit.1", "review", "review.0", "review.-1", "review.01", "review.x", ""]
+)
 def test_an_answer_to_what_is_no_call_of_a_decision_is_refused(call: str) -> None:
     """Nobody would ever read it."""
     with pytest.raises(ActRefusedError, match=r"no such decision; it has review\.1"):
