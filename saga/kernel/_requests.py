@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from saga.errors import ActRefusedError, InvalidRequestError
 from saga.kernel import _facts as f
+from saga.kernel._endings import CODE_FAULTS
 from saga.kernel._names import call_name, role_name, split_call, step_of
 from saga.kernel._values import CallState, Kind, Reason, Role, SagaState
 
@@ -160,7 +161,8 @@ def _decide(decider: Decider, request: Decide, at: datetime) -> f.Fact:
 def _check_retry(decider: Decider) -> None:
     instance = decider.instance
     blocked = list(decider.blocked())
-    if blocked and all(one.reason is Reason.UNSETTLED for one in blocked):
+    by_code = any(one.reason in CODE_FAULTS for one in instance.stuck)
+    if blocked and not by_code and all(one.reason is Reason.UNSETTLED for one in blocked):
         calls = ", ".join(str(one.call) for one in blocked)
         raise _refused(instance, "retry", f"{calls} may still be acting; say what became of it with resolve")
     if instance.state is SagaState.STUCK or blocked:

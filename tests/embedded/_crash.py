@@ -114,8 +114,8 @@ def running_on(machine: Machine) -> Iterator[None]:
 
     class Opener:
         @staticmethod
-        def open(url: str) -> Store:
-            return Store.open(url, patience=timedelta(seconds=1), seam=machine.seam)
+        def open(url: str, **options: Any) -> Store:
+            return Store.open(url, patience=timedelta(seconds=1), seam=machine.seam, **options)
 
     append = Appender.append
 

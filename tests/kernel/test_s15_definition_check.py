@@ -4,9 +4,10 @@
 # A class that is refused when it is made is never used.
 
 import functools
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, cast
 
 import pytest
 from pydantic import BaseModel, Field
@@ -97,7 +98,9 @@ def drop_maybe(effect: Effect[int, Optional[str]]) -> None:  # noqa: UP045 - wri
     raise NotImplementedError
 
 
-NAMELESS: Any = lambda amount: amount  # noqa: E731 - on purpose
+NAMELESS: Callable[[int], int] = lambda amount: amount  # noqa: E731 - on purpose
+UNTYPED: Any = globals()["untyped"]
+WITHOUT_RESULT: Any = globals()["without_result"]
 
 
 async def run_nothing(self: object, request: int) -> str:
@@ -300,9 +303,9 @@ def test_a_method_that_hides_a_step_is_refused() -> None:
     with pytest.raises(SagaDefinitionError, match="declared twice"):
 
         class Transfer(Saga):
-            debit = Compensatable(bank.debit).compensated_by(bank.refund)
+            debit = Compensatable(bank.debit).compensated_by(bank.refund)  # pyright: ignore[reportAssignmentType]
 
-            async def debit(self) -> None: ...  # type: ignore[no-redef]  # pyright: ignore
+            async def debit(self) -> None: ...  # type: ignore[no-redef]
 
             async def run(self, request: int) -> str:
                 return ""
@@ -336,14 +339,11 @@ def test_an_activity_without_a_stable_name_is_refused(function: Any) -> None:
 def test_both_activities_of_a_step_are_checked() -> None:
     """A fault of the action does not hide one of the compensation."""
     with pytest.raises(SagaDefinitionError) as caught:
-        made(step=Compensatable(NAMELESS).compensated_by(functools.partial(refund)))
+        made(step=Compensatable(NAMELESS).compensated_by(cast("Any", functools.partial(refund))))
     assert len(caught.value.faults) == 2
 
 
 # -- types -----------------------------------------------------------------------------
-
-
-ANY_UNTYPED: list[Any] = [untyped, without_result]
 
 
 @pytest.mark.parametrize(
@@ -351,8 +351,8 @@ ANY_UNTYPED: list[Any] = [untyped, without_result]
     [
         (open_socket, "Socket cannot be journaled"),
         (send, "Socket cannot be journaled"),
-        (ANY_UNTYPED[0], "untyped needs types: annotate its argument and what it returns"),
-        (ANY_UNTYPED[1], "without_result needs types"),
+        (UNTYPED, "untyped needs types: annotate its argument and what it returns"),
+        (WITHOUT_RESULT, "without_result needs types"),
         (no_argument, "no_argument must take one argument"),
         (two_arguments, "two_arguments must take one argument"),
     ],
@@ -380,7 +380,7 @@ def test_a_model_that_is_not_defined_yet_is_refused() -> None:
     def later(amount: "Later") -> str:  # type: ignore[name-defined]  # noqa: F821 - on purpose
         raise NotImplementedError
 
-    assert "models used in annotations must exist when the saga class is made" in fault(step=ReadOnly(later))
+    assert "models used in annotations must exist when the saga class is made" in fault(step=ReadOnly(later))  # pyright: ignore[reportUnknownArgumentType]
 
 
 def test_models_and_types_of_a_test_are_found() -> None:
@@ -428,7 +428,7 @@ async def run_untyped(self, request):  # type: ignore[no-untyped-def]
     return ""
 
 
-@pytest.mark.parametrize("run", [run_sync, run_bare, run_two, run_untyped])
+@pytest.mark.parametrize("run", [run_sync, run_bare, run_two, globals()["run_untyped"]])
 def test_a_run_that_is_none_is_refused(run: object) -> None:
     """It takes one request and returns one result, both typed, and is `async`."""
     assert fault(run=run).startswith("run: ")
