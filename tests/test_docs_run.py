@@ -30,10 +30,7 @@ def modules() -> list[str]:
 
 def pages() -> list[str]:
     """README and every page of the documentation, relative to the checkout."""
-    return [
-        path.relative_to(ROOT).as_posix()
-        for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
-    ]
+    return [path.relative_to(ROOT).as_posix() for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))]
 
 
 def python_of(page: str) -> str:
@@ -163,9 +160,7 @@ def test_other_blocks_are_left_alone() -> None:
 
 def test_a_block_in_a_list_loses_its_indentation() -> None:
     """A block that belongs to an item of a list is read without the item's indentation."""
-    assert (
-        python_of("- item\n\n  ```python\n  if True:\n      x = 1\n  ```\n").strip() == "if True:\n    x = 1"
-    )
+    assert python_of("- item\n\n  ```python\n  if True:\n      x = 1\n  ```\n").strip() == "if True:\n    x = 1"
 
 
 def test_a_block_that_is_never_closed_is_an_error() -> None:

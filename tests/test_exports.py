@@ -69,8 +69,7 @@ def defined_here(module: ModuleType) -> set[str]:
         if not name.startswith("_")
         and (inspect.isclass(value) or inspect.isroutine(value))
         and (
-            value.__module__ == module.__name__
-            or (hasattr(module, "__path__") and value.__module__.startswith(inside))
+            value.__module__ == module.__name__ or (hasattr(module, "__path__") and value.__module__.startswith(inside))
         )
     }
 
@@ -98,9 +97,5 @@ def test_a_public_module_says_what_it_is_for(name: str) -> None:
     """Every public module and every name it exports has a docstring."""
     module = importlib.import_module(name)
     described = [module, *(getattr(module, each) for each in exported(module))]
-    bare = [
-        each
-        for each in described
-        if inspect.isclass(each) or inspect.isroutine(each) or inspect.ismodule(each)
-    ]
+    bare = [each for each in described if inspect.isclass(each) or inspect.isroutine(each) or inspect.ismodule(each)]
     assert [each.__name__ for each in bare if not inspect.getdoc(each)] == []

@@ -49,9 +49,7 @@ def mypy(folder: Path) -> Complaints:
     """Every error of mypy, strict, by the name of the file."""
     complaints: dict[str, list[Complaint]] = defaultdict(list)
     files = [str(path) for path in sorted(folder.glob("*.py"))]
-    for line in output_of(
-        "mypy", "--config-file", str(ROOT / "pyproject.toml"), "--output=json", *files
-    ).splitlines():
+    for line in output_of("mypy", "--config-file", str(ROOT / "pyproject.toml"), "--output=json", *files).splitlines():
         said = json.loads(line)
         if said["severity"] == "error":
             complaints[Path(said["file"]).name].append(Complaint(said["line"], said["message"]))
@@ -84,9 +82,7 @@ def differences(said: list[Complaint], wanted: list[Complaint]) -> list[str]:
     missing = list(wanted)
     found: list[str] = []
     for complaint in said:
-        fits = [
-            each for each in missing if each.line == complaint.line and re.search(each.text, complaint.text)
-        ]
+        fits = [each for each in missing if each.line == complaint.line and re.search(each.text, complaint.text)]
         if fits:
             missing.remove(fits[0])
         else:
@@ -110,9 +106,7 @@ def test_the_checker_says_exactly_what_the_file_expects(
 
 
 @pytest.mark.parametrize("check", [mypy, pyright])
-def test_a_file_that_expects_the_wrong_things_fails(
-    check: Callable[[Path], Complaints], tmp_path: Path
-) -> None:
+def test_a_file_that_expects_the_wrong_things_fails(check: Callable[[Path], Complaints], tmp_path: Path) -> None:
     """An error nobody expects, an error in other words, and an error that does not come are all noticed."""
     lines = [
         'one: int = "unexpected"',

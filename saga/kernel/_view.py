@@ -257,7 +257,12 @@ def _ways_out(view: SagaView) -> list[str]:
         else:
             found[f"saga skip {view.id} {call.call}"] = f"you did the {call.role.value} by hand"
     deciding = any(call.kind is Kind.PIVOT and call.state in _UNDECIDED for call in view.calls)
-    if not view.committed and not deciding and view.reason is None and not any(one.reason is Reason.IN_DOUBT for one in view.stuck):
+    if (
+        not view.committed
+        and not deciding
+        and view.reason is None
+        and not any(one.reason is Reason.IN_DOUBT for one in view.stuck)
+    ):
         found[f"saga abort {view.id}"] = "give it up and compensate"
     width = max(len(command) for command in found) + 2
     return [f"  {command:<{width}}--by YOU --why ...    {text}" for command, text in found.items()]

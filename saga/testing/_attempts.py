@@ -38,9 +38,7 @@ class _Now:
 class Attempts:
     """Makes the attempts of one call until it is settled."""
 
-    def __init__(
-        self, runtime: SimulatedRuntime, call: Call, failed: Callable[[Failure, bool], None]
-    ) -> None:
+    def __init__(self, runtime: SimulatedRuntime, call: Call, failed: Callable[[Failure, bool], None]) -> None:
         self._runtime = runtime
         self._world = runtime.world
         self._call = call
@@ -187,8 +185,10 @@ class Attempts:
 
     async def _act(self) -> Attempt:
         call = self._call
-        function = _refusal(call) if self._now.behaviour is Behaviour.REJECT else self._world.acting(
-            self._target, call, EventKind.ACTED, self._now.number
+        function = (
+            _refusal(call)
+            if self._now.behaviour is Behaviour.REJECT
+            else self._world.acting(self._target, call, EventKind.ACTED, self._now.number)
         )
         number = call.attempts + self._made
         return await attempt(call, function, number=number, in_thread=_inline, payload_limit=PAYLOAD_LIMIT)

@@ -47,16 +47,12 @@ class Child:
         world, call = self._runtime.world, self._call
         target = target_of(world.root, call.id, call.name)
         number = world.script.attempt(target)[0] if kind is EventKind.BEGAN else 0
-        world.note(
-            Event(kind, world.time.now, call.id, target, call.name, number=number, state=state, key=call.key)
-        )
+        world.note(Event(kind, world.time.now, call.id, target, call.name, number=number, state=state, key=call.key))
 
     async def _end(self) -> Instance:
         world, call = self._runtime.world, self._call
         conducting = self._runtime.conducting
-        child = world.child(
-            self._id, self._definition, call.input, parent=call.id, handed_over=call.step.hands_over
-        )
+        child = world.child(self._id, self._definition, call.input, parent=call.id, handed_over=call.step.hands_over)
         if child is None:
             return world.instance(self._id)
         end = child.end()

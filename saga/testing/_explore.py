@@ -137,9 +137,7 @@ async def explore(
 class _Exploring:
     """One exploration."""
 
-    def __init__(
-        self, plan: Plan, invariant: Callable[[Any, SagaView], object] | None, scenarios: Scenarios
-    ) -> None:
+    def __init__(self, plan: Plan, invariant: Callable[[Any, SagaView], object] | None, scenarios: Scenarios) -> None:
         self._plan = plan
         self._invariant = invariant
         self._scenarios = scenarios

@@ -83,9 +83,7 @@ class Operator:
     def _say_what_happened(self, id: str, call: str, target: str) -> None:
         effects = self._world.trace.effects(target)
         if effects:
-            verdict = Resolve(
-                call=call, finding="happened", payload=effects[-1].output, by="operator", why="saw it"
-            )
+            verdict = Resolve(call=call, finding="happened", payload=effects[-1].output, by="operator", why="saw it")
         else:
             verdict = Resolve(call=call, finding="did_not_happen", by="operator", why="made sure")
         self._world.ask(id, verdict)

@@ -61,7 +61,9 @@ def _concluded(facts: Sequence[Fact]) -> list[Fact]:
 
 def _pending(facts: Sequence[Fact]) -> bool:
     """Tell whether an act on a STUCK instance was recorded, and what follows from it waits for a replay."""
-    if not isinstance(facts[-1], (f.Act, f.CancelRequested)) or not any(isinstance(fact, f.SagaStuck) for fact in facts):
+    if not isinstance(facts[-1], (f.Act, f.CancelRequested)) or not any(
+        isinstance(fact, f.SagaStuck) for fact in facts
+    ):
         return False
     instance = Instance().fold_all(facts)
     return instance.state is SagaState.STUCK and instance.act_pending

@@ -40,11 +40,7 @@ def _compensated(run: Run, id: str, ledger: Ledger, entry: Entry) -> Iterator[Vi
     target = target_of(run.world.root, id, entry.name)
     policy = ledger.definition.step(entry.step).action.policy
     overtaken = policy.barrier or policy.safe_to_overtake
-    effects = [
-        event
-        for event in run.trace.effects(target)
-        if not (event.kind is EventKind.ACTED_LATE and overtaken)
-    ]
+    effects = [event for event in run.trace.effects(target) if not (event.kind is EventKind.ACTED_LATE and overtaken)]
     if not effects:
         return
     answers = run.trace.effects(f"{target}/compensation")

@@ -99,7 +99,9 @@ def _check_action(ledger: Ledger, entry: Entry, *, commits: bool) -> Iterator[Vi
     if entry.kind is Kind.RETRIABLE and ledger.definition.has_pivot and not ledger.committed:
         yield Violation("S8", f"{entry.name} is retriable and was registered before the pivot was done")
     if commits:
-        yield from (Violation("S7", f"{entry.name} was registered while {one.name} was in flight") for one in ledger.in_flight())
+        yield from (
+            Violation("S7", f"{entry.name} was registered while {one.name} was in flight") for one in ledger.in_flight()
+        )
         yield from _in_doubt_left(ledger, f"{entry.name} was registered")
     number = int(entry.name.rpartition(".")[2])
     if number != 1 and f"{entry.step}.{number - 1}" not in ledger.entries:
@@ -131,7 +133,12 @@ def _check_compensation(ledger: Ledger, entry: Entry) -> Iterator[Violation]:
             yield Violation("S5", f"{entry.name} was registered while {one.name} was in flight")
     for one in ledger.owed():
         first = ledger.recovering or one.state is CallState.IN_DOUBT
-        if first and one.order > action.order and ledger.of(one, Role.COMPENSATION) is None and not _may_wait(ledger, one):
+        if (
+            first
+            and one.order > action.order
+            and ledger.of(one, Role.COMPENSATION) is None
+            and not _may_wait(ledger, one)
+        ):
             yield Violation("S1", f"{entry.name} was registered before that of {one.name}, which came later")
 
 
@@ -194,4 +201,3 @@ def _check_stuck(ledger: Ledger, fact: f.SagaStuck) -> Iterator[Violation]:
             yield Violation("S9", f"the saga became STUCK although {one.name} could still be compensated")
     if not fact.reasons:
         yield Violation("S9", "the saga became STUCK and does not say why")
-

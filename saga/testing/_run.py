@@ -118,8 +118,7 @@ def _code_fault(world: World) -> bool:
         if journal.facts:
             instance = world.instance(id)
             if instance.state is SagaState.STUCK and any(
-                one.reason in CODE_FAULTS and one.call is None and not _poisoned(one.reason)
-                for one in instance.stuck
+                one.reason in CODE_FAULTS and one.call is None and not _poisoned(one.reason) for one in instance.stuck
             ):
                 return True
     return False

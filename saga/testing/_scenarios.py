@@ -34,9 +34,7 @@ _SCARS: Final = frozenset(
     }
 )
 """After these a saga may go on, with something left that matters only later."""
-_BLOWS: Final = frozenset(
-    {FaultKind.REJECTED, FaultKind.IN_DOUBT_ACTED, FaultKind.LATE_DUPLICATE, FaultKind.CANCEL}
-)
+_BLOWS: Final = frozenset({FaultKind.REJECTED, FaultKind.IN_DOUBT_ACTED, FaultKind.LATE_DUPLICATE, FaultKind.CANCEL})
 """These make it matter."""
 
 

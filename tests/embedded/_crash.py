@@ -329,4 +329,3 @@ def _fresh(folder: Path, template: Path | None) -> Path:
     if template is not None:
         shutil.copyfile(template, file)
     return file
-

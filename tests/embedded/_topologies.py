@@ -205,19 +205,34 @@ TOPOLOGIES = [
     *SEQUENCES,
     Topology("pivot and retriable", (Purchase,), runs(Purchase, 1), keys("book.1", "pay.1", "ship.1")),
     Topology("parallel group", (Parallel,), runs(Parallel, 3), keys("book.1", "book.2", "book.3", "pay.1")),
+    Topology("parallel group compensated", (Parallel,), runs(Parallel, 3), keys(), refuses(f"{ID}/book.2")),
     Topology(
-        "parallel group compensated", (Parallel,), runs(Parallel, 3), keys(), refuses(f"{ID}/book.2")
-    ),
-    Topology(
-        "nested", (Journey,), runs(Journey, 2), frozenset({f"{ID}~booking.1/book.1", f"{ID}~booking.1/book.2", f"{ID}/pay.1"})
+        "nested",
+        (Journey,),
+        runs(Journey, 2),
+        frozenset({f"{ID}~booking.1/book.1", f"{ID}~booking.1/book.2", f"{ID}/pay.1"}),
     ),
     Topology("nested compensated", (Journey,), runs(Journey, 2), keys(), refuses(f"{ID}/pay.1")),
-    Topology("nested cancelled", (Journey,), cancels(Journey, 2, f"{ID}~booking.1/book.2"), keys(), refuses(**{"before_book.2": [hangs]})),
     Topology(
-        "retry pending", (Booking,), runs(Booking, 2), keys("book.1", "book.2"), refuses(**{"before_book.1": [LOST] * 2})
+        "nested cancelled",
+        (Journey,),
+        cancels(Journey, 2, f"{ID}~booking.1/book.2"),
+        keys(),
+        refuses(**{"before_book.2": [hangs]}),
     ),
     Topology(
-        "retry of what happened", (Booking,), runs(Booking, 2), keys("book.1", "book.2"), refuses(**{"after_book.1": [LOST]})
+        "retry pending",
+        (Booking,),
+        runs(Booking, 2),
+        keys("book.1", "book.2"),
+        refuses(**{"before_book.1": [LOST] * 2}),
+    ),
+    Topology(
+        "retry of what happened",
+        (Booking,),
+        runs(Booking, 2),
+        keys("book.1", "book.2"),
+        refuses(**{"after_book.1": [LOST]}),
     ),
     Topology("compensating", (Purchase,), runs(Purchase, 2), keys(), refuses(f"{ID}/pay.1")),
     Topology(
@@ -227,14 +242,16 @@ TOPOLOGIES = [
         keys(),
         refuses(f"{ID}/pay.1", **{"before_book.1/compensation": [LOST], "after_book.2/compensation": [LOST]}),
     ),
-    Topology(
-        "in doubt", (Booking,), runs(Booking, 2), keys(), refuses(**{"after_book.2": [LOST] * 9})
-    ),
+    Topology("in doubt", (Booking,), runs(Booking, 2), keys(), refuses(**{"after_book.2": [LOST] * 9})),
     Topology(
         "in doubt and never happened", (Booking,), runs(Booking, 2), keys(), refuses(**{"before_book.2": [LOST] * 9})
     ),
     Topology(
-        "pivot in doubt", (Purchase,), runs(Purchase, 1), keys("book.1", "pay.1", "ship.1"), refuses(**{"after_pay.1": [LOST] * 3})
+        "pivot in doubt",
+        (Purchase,),
+        runs(Purchase, 1),
+        keys("book.1", "pay.1", "ship.1"),
+        refuses(**{"after_pay.1": [LOST] * 3}),
     ),
     Topology(
         "STUCK, retried",
@@ -254,7 +271,13 @@ TOPOLOGIES = [
     Topology("decision pending", (Reviewed,), reviews, keys("book.1", "pay.1")),
     Topology("timer pending", (Sleepy,), runs(Sleepy, 2), keys("book.1", "book.2")),
     Topology("deadline", (Short,), runs(Short, 2), keys(), refuses(**{"before_book.2": [hangs, hangs, hangs]})),
-    Topology("cancelled twice", (Booking,), cancels(Booking, 3, f"{ID}/book.3"), keys(), refuses(**{"before_book.3": [hangs]})),
+    Topology(
+        "cancelled twice",
+        (Booking,),
+        cancels(Booking, 3, f"{ID}/book.3"),
+        keys(),
+        refuses(**{"before_book.3": [hangs]}),
+    ),
     Topology(
         "cancelled from another engine",
         (Booking,),

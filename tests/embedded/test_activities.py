@@ -76,9 +76,9 @@ async def take_back(effect: Effect[int, int]) -> None:
 class Acting(Saga):
     """One step on the loop that can be overtaken."""
 
-    act = Compensatable(
-        act, rejects=[SoldOutError], timeout=SOON, retry=FAST, safe_to_overtake=True
-    ).compensated_by(take_back)
+    act = Compensatable(act, rejects=[SoldOutError], timeout=SOON, retry=FAST, safe_to_overtake=True).compensated_by(
+        take_back
+    )
 
     async def run(self, number: int) -> int:
         return await self.act(number)

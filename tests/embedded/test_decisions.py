@@ -278,7 +278,9 @@ async def test_an_alarm_that_rings_early_rings_again(make_engine: MakeEngine, mo
         stage = engine._open.stage  # type: ignore[union-attr]
         early = [timedelta(seconds=0.04)]
         tick = stage.tick
-        monkeypatch.setattr(stage, "tick", lambda drive, due: tick(drive, due - (early.pop() if early else 0 * due.resolution)))
+        monkeypatch.setattr(
+            stage, "tick", lambda drive, due: tick(drive, due - (early.pop() if early else 0 * due.resolution))
+        )
         assert await engine.run(Sleepy, 0, id="s-1") == []
     assert early == []
 

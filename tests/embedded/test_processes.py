@@ -73,7 +73,9 @@ def test_two_processes_share_the_work(journal_url: str, folder: Path) -> None:
         by[key.partition("/")[0]].add(pid)
     assert all(len(pids) == 1 for pids in by.values())
     assert len(effects(folder)) == 40
-    assert not [fact for facts in journals(journal_url, folder).values() for fact in facts if isinstance(fact, f.Resumed)]
+    assert not [
+        fact for facts in journals(journal_url, folder).values() for fact in facts if isinstance(fact, f.Resumed)
+    ]
 
 
 @pytest.mark.peer("DBO-30", "RST-10", "DTM-50", "PSO-30", "NEW-05")
@@ -245,7 +247,5 @@ print("closed", flush=True)
 def test_a_process_ends_although_an_activity_hangs_in_a_thread(tmp_path: Path) -> None:
     """The interpreter does not wait for the thread."""
     url = f"sqlite:///{tmp_path}/journal.db"
-    done = subprocess.run(
-        [sys.executable, "-c", HANGING, url], capture_output=True, text=True, timeout=30, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", HANGING, url], capture_output=True, text=True, timeout=30, check=True)
     assert done.stdout.split() == ["hanging", "closed"]
