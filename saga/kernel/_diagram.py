@@ -20,22 +20,37 @@ def class_diagram(definition: Definition) -> str:
     Steps stand in the order of declaration, which is the order that their kinds allow; `run` decides which of
     them it calls.
     """
-    lines = ["flowchart LR", f"  start([{definition.saga}])"]
+    lines = ["flowchart LR", f"  start([{_text(definition.saga)}])"]
     last = "start"
     for step in definition.steps.values():
-        lines.append(f"  {step.name}{_shape(step)}")
-        lines.append(f"  {last} --> {step.name}")
+        node = _node(step.name)
+        lines += [f"  {node}{_shape(step)}", f"  {last} --> {node}"]
         lines += [
-            f"  {step.name} {_ARROWS[role]} {step.name}_{role.value}[{_label(step, role)}]"
+            f"  {node} {_ARROWS[role]} {step.name}_{role.value}[{_label(step, role)}]"
             for role in _ROLES
             if role in step.roles
         ]
-        last = step.name
-    for decision in definition.decisions.values():
-        lines.append(f"  {decision.name}{{{{{decision.name}?}}}}")
-        lines.append(f"  start -.- {decision.name}")
+        last = node
+    for decision in definition.decisions:
+        lines += [f"  {_node(decision)}{{{{{decision}?}}}}", f"  start -.- {_node(decision)}"]
     lines.append(f"  {last} --> completed([COMPLETED])")
     return "\n".join(lines) + "\n"
+
+
+_WORDS = frozenset(
+    {"call", "class", "click", "default", "direction", "end", "flowchart", "graph", "href", "style", "subgraph"}
+)
+_NODES = frozenset({"completed", "saga", "start"})
+
+
+def _node(name: str) -> str:
+    """Return the name of a node that Mermaid does not take for something else."""
+    return f"{name}_" if name.lower() in _WORDS | _NODES else name
+
+
+def _text(text: str) -> str:
+    """Return text that Mermaid shows as it is."""
+    return "".join(f"#{ord(one)};" if one in '#;<>"' else one for one in text)
 
 
 _ROLES = (Role.PROBE, Role.CONFIRMATION, Role.COMPENSATION, Role.FORGET)
@@ -61,7 +76,7 @@ def _label(step: StepDefinition, role: Role) -> str:
 
 def instance_diagram(view: SagaView) -> str:
     """Return the path that an instance took as a Mermaid sequence: every call in order, with its outcome."""
-    lines = ["sequenceDiagram", f"  participant saga as {view.saga} {view.id}"]
+    lines = ["sequenceDiagram", f"  participant saga as {_text(view.saga)} {_text(view.id)}"]
     lines += [f"  participant {name}" for name in dict.fromkeys(_who(call) for call in view.calls)]
     for call in view.calls:
         lines.append(f"  saga->>{_who(call)}: {call.name}")
@@ -73,7 +88,7 @@ def instance_diagram(view: SagaView) -> str:
 
 
 def _who(call: CallView) -> str:
-    return call.call.rpartition(".")[0].replace("/", "_")
+    return _node(call.call.rpartition(".")[0].replace("/", "_"))
 
 
 def states_diagram() -> str:

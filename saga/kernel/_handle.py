@@ -163,9 +163,7 @@ class SagaHandle(Generic[Result]):
             InvalidRequestError: if the output does not fit the step's type.
         """
         action = self._definition.step(_declared(step, Step).name).action
-        if not isinstance(verdict, (Happened, DidNotHappen)):
-            msg = f"{self.id}: resolve takes Happened(output) or DidNotHappen(), not {type(verdict).__name__}"
-            raise InvalidRequestError(msg)
+        _check_verdict(self.id, verdict)
         payload = None
         if isinstance(verdict, Happened) and action.returns is not None:
             payload = action.returns.encode(verdict.output)
@@ -221,6 +219,12 @@ class SagaHandle(Generic[Result]):
             msg = f"{self.id}: {first['loc'][0] if first['loc'] else 'request'}: {first['msg']}"
             raise InvalidRequestError(msg) from None
         await self._journals.send(self.id, request)
+
+
+def _check_verdict(id: str, verdict: object) -> None:
+    if not isinstance(verdict, (Happened, DidNotHappen)):
+        msg = f"{id}: resolve takes Happened(output) or DidNotHappen(), not {type(verdict).__name__}"
+        raise InvalidRequestError(msg)
 
 
 def _declared(one: Declaration, kind: type[Declared]) -> Declaration:

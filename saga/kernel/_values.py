@@ -183,7 +183,7 @@ class Happened(BaseModel, Generic[Output]):
     output: Output
 
     def __init__(self, output: Output, *, finding: Literal["happened"] = "happened") -> None:
-        super().__init__(output=output, finding=finding)  # type: ignore[call-arg]  # pydantic's own constructor
+        super().__init__(output=output, finding=finding)
 
 
 class DidNotHappen(BaseModel):

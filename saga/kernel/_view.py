@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -129,7 +128,13 @@ class SagaView(_View):
 
 def _indented(failure: Failure) -> str:
     """Return a fault of the code with its traceback, or what else is known of it."""
-    return textwrap.indent((failure.traceback or failure.message).strip(), "  ")
+    lines = (failure.traceback or failure.message).strip().splitlines()
+    return "\n".join(f"  {_line(line)}" for line in lines)
+
+
+def _line(text: str) -> str:
+    """Return text for one line of a terminal: a participant's words must not move the cursor."""
+    return "".join(one if one.isprintable() else " " for one in text)
 
 
 def view_of(instance: Instance) -> SagaView:
@@ -226,18 +231,19 @@ def _headline(view: SagaView) -> str:
         return f"a {role.value} {verb}."
     if first.reason is Reason.REJECTED:
         return f"{first.call} was rejected after the point of no return."
-    return _HEADLINES[first.reason].format(call=first.call, failure=first.failure)
+    return _HEADLINES[first.reason].format(call=first.call, failure=_line(str(first.failure))[:_WIDEST])
 
 
 def _detail(call: CallView) -> str:
     tries = f"({call.attempts} attempt{'' if call.attempts == 1 else 's'})"
     if call.failure is not None and call.state is not CallState.DONE:
-        return f"{call.failure} {tries}"
+        return f"{_line(str(call.failure))[:_WIDEST]} {tries}"
     if call.state is CallState.IN_FLIGHT:
         return tries
-    return (call.output or "")[:100] if call.role is Role.ACTION else ""
+    return _line(call.output or "")[:_WIDEST] if call.role is Role.ACTION else ""
 
 
+_WIDEST = 200  # characters of a participant's words
 _UNDECIDED = frozenset({CallState.IN_FLIGHT, CallState.IN_DOUBT})
 
 
@@ -257,12 +263,8 @@ def _ways_out(view: SagaView) -> list[str]:
         else:
             found[f"saga skip {view.id} {call.call}"] = f"you did the {call.role.value} by hand"
     deciding = any(call.kind is Kind.PIVOT and call.state in _UNDECIDED for call in view.calls)
-    if (
-        not view.committed
-        and not deciding
-        and view.reason is None
-        and not any(one.reason is Reason.IN_DOUBT for one in view.stuck)
-    ):
+    doubtful = deciding or any(one.reason is Reason.IN_DOUBT for one in view.stuck)
+    if not view.committed and not doubtful and view.reason is None:
         found[f"saga abort {view.id}"] = "give it up and compensate"
     width = max(len(command) for command in found) + 2
     return [f"  {command:<{width}}--by YOU --why ...    {text}" for command, text in found.items()]

@@ -70,6 +70,5 @@ class Child:
         if instance.state is SagaState.COMPLETED:
             adopted = entries_of(instance, self._definition) if self._call.step.hands_over else None
             return Outcome(CallState.DONE, at, instance.result, adopted=adopted)
-        ending = ending_of(view_of(instance))
-        failure = Failure(type="Unknown", message="") if ending is None else Failure.of(ending)
+        failure = Failure.of(ending_of(view_of(instance)))
         return Outcome(CallState.REJECTED, at, failure=failure, recorded=True)

@@ -71,7 +71,7 @@ class Ledger:
     """
 
     definition: Definition
-    entries: dict[str, Entry] = field(default_factory=dict)
+    entries: dict[str, Entry] = field(default_factory=dict[str, Entry])
     commit: Entry | None = None
     recovering: bool = False
     interrupted: bool = False

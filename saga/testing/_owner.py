@@ -28,7 +28,7 @@ class Owner:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self.loop = DeterministicLoop(lambda: world.time.seconds, self._timer)
+        self.loop = DeterministicLoop(lambda: world.time.seconds, self._timer)  # type: ignore[abstract]  # the rest is refused
         self.runtimes: dict[str, SimulatedRuntime] = {}
         self.alive = True
         self.leaving = False

@@ -45,7 +45,7 @@ _FLUSH: Final = (
 )
 _BEFORE_EFFECT: Final = 0.4
 _AFTER_EFFECT: Final = 1.6
-"""When the deadline passes, in paces from the beginning of an attempt; its effect comes after one, its answer after two."""
+"""When the deadline passes, in paces from the beginning of an attempt: its effect is after one, answer after two."""
 
 
 @dataclass(frozen=True, slots=True)

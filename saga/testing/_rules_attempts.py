@@ -62,9 +62,9 @@ class _Reading:
     """Walks through the events of a run, with the journals as they were at each event."""
 
     run: Run
-    ledgers: dict[str, Ledger] = field(default_factory=dict)
-    tried: dict[str, _Tried] = field(default_factory=dict)
-    keys: dict[str, str] = field(default_factory=dict)
+    ledgers: dict[str, Ledger] = field(default_factory=dict[str, Ledger])
+    tried: dict[str, _Tried] = field(default_factory=dict[str, _Tried])
+    keys: dict[str, str] = field(default_factory=dict[str, str])
 
     def ledger(self, instance: str) -> Ledger:
         if instance not in self.ledgers:

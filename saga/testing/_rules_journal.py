@@ -31,7 +31,7 @@ def journal_rules(run: Run) -> Iterator[Violation]:
         yield from _tables(id, journal)
         ledger, last = Ledger(journal.definition), None
         for fact in journal.facts:
-            yield from _order(ledger, fact, last)
+            yield from _order(fact, last)
             yield from _check(ledger, fact)
             ledger.take(fact)
             last = fact
@@ -44,7 +44,7 @@ def _tables(id: str, journal: MemoryJournal) -> Iterator[Violation]:
         yield Violation("S13", f"{id}: {error}")
 
 
-def _order(ledger: Ledger, fact: Fact, last: Fact | None) -> Iterator[Violation]:
+def _order(fact: Fact, last: Fact | None) -> Iterator[Violation]:
     if last is None:
         if not isinstance(fact, f.SagaStarted):
             yield Violation("S13", f"a journal begins with {fact.fact}")

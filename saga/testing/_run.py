@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from saga.kernel import SagaState
+from saga.kernel import Reason, SagaState
 from saga.kernel._endings import CODE_FAULTS
 from saga.testing._participants import Participants
 from saga.testing._script import Script
@@ -125,6 +125,4 @@ def _code_fault(world: World) -> bool:
 
 
 def _poisoned(reason: object) -> bool:
-    from saga.kernel import Reason
-
     return reason is Reason.POISON

@@ -67,7 +67,7 @@ def _line(event: Event) -> str:
 
 def fact_line(fact: Fact) -> str:
     """Tell a fact in one line, without its payload."""
-    words = [fact.fact]
+    words: list[str] = [fact.fact]
     for name in ("call", "timer", "reason", "finding", "by"):
         value = getattr(fact, name, None)
         if value:

@@ -76,7 +76,7 @@ _ACTS = frozenset({EventKind.ACTED, EventKind.ACTED_LATE, EventKind.ACTED_BY_HAN
 class Trace:
     """The events of one run."""
 
-    events: list[Event] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list[Event])
 
     def add(self, event: Event) -> None:
         """Take note of an event."""

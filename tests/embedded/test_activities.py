@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -515,7 +516,7 @@ async def test_attempts_keep_their_distance(
             await engine.run(Spaced, 7, id="s-1")
         facts = await facts_of(engine, Spaced, "s-1")
     failed = [fact.at for fact in facts if isinstance(fact, (f.AttemptFailed, f.CallInDoubt))]
-    gaps = [(later - earlier) / timedelta(milliseconds=1) for earlier, later in zip(failed, failed[1:], strict=False)]
+    gaps = [(later - earlier) / timedelta(milliseconds=1) for earlier, later in itertools.pairwise(failed)]
     assert all(gap >= 0.9 * wait for gap, wait in zip(gaps, waits, strict=True)), gaps
 
 
