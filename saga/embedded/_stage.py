@@ -50,6 +50,7 @@ class Stage:
         broken: Why this process cannot drive instances that it owns, by id; their next owner may.
         journals: Reads them, waits for them, and sends requests to those who drive them.
         leaving: Whether the engine is closing.
+        over: Set when it drives nothing any more: closed, or after a failed flush.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Stage:
         self._loop = asyncio.get_running_loop()
         self._until = 0.0
         self.leaving = False
+        self.over = asyncio.Event()
         self.journals = EmbeddedJournals(self)
 
     # -- Host of the drives --------------------------------------------------------------
@@ -215,6 +217,7 @@ class Stage:
         self._stop(drive, error)
         fields = {"saga": drive.definition.saga, "id": drive.id}
         if self.failure is not None:
+            self.over.set()
             for other in list(self.drives.values()):  # nothing that happens from now on could be recorded
                 self._stop(other, JournalWriteError(str(self.failure)))
         elif isinstance(error, OwnershipLostError):

@@ -41,7 +41,6 @@ class Tending:
         self._waiting: list[Claim] = []
         self._loop = asyncio.get_running_loop()
         self._closing = asyncio.Event()
-        self._closed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     # -- beginning and ending ------------------------------------------------------------
@@ -59,22 +58,23 @@ class Tending:
     async def end(self) -> None:
         """End everything; what is in progress stays for the next owner."""
         self._closing.set()
-        self._closed.set()
+        self._stage.over.set()
         # Nothing is cancelled: a thread cannot be, and would use a journal that is closed by then.
         await asyncio.gather(*self._tasks, *self._in_progress.values(), return_exceptions=True)
 
     # -- signs of life -------------------------------------------------------------------
 
     async def _beat(self) -> None:
-        while not await _set_within(self._closed, self._every):
-            if self._stage.failure is not None:
-                return  # it drives nothing any more, so others shall take over
+        while not await _set_within(self._stage.over, self._every):
             try:
                 started = [drive for drive in self._stage.drives.values() if drive.started]
                 if not await asyncio.to_thread(self._ownership.beat):
                     self._stage.check_lost(started, await asyncio.to_thread(self._ownership.owned))
             except JournalError:
                 logger.warning("the journal does not answer, so others may take over", exc_info=True)
+        if self._stage.failure is not None:
+            with suppress(JournalError):  # then others wait until the lease has passed
+                await asyncio.to_thread(self._ownership.release)
 
     # -- taking over ---------------------------------------------------------------------
 

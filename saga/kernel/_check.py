@@ -55,6 +55,10 @@ class _Findings:
             return None
 
     def activity(self, declared: Declared, name: str, function: object) -> Activity | None:
+        if isinstance(function, Declared):
+            text = f"it is given the step {function.name!r}, whose name hides the function's in this class; rename one."
+            self.add(declared, name, text)
+            return None
         try:
             return activity_of(function, self.scope)
         except TypeError as error:

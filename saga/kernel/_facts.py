@@ -137,7 +137,7 @@ class Adopted(BaseModel):
         overdue_at: When an attempt of it was last given up, so that it may act after that; None once it is settled.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     call: str
     input: str
@@ -321,7 +321,7 @@ class StuckReason(BaseModel):
         failure: The last failure that was seen.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     reason: Reason
     call: str | None = None

@@ -154,6 +154,9 @@ class Instance:
         Raises:
             JournalOrderError: if it cannot follow the facts before it.
         """
+        if self.state is None and not isinstance(fact, f.SagaStarted):
+            msg = f"a journal begins with SagaStarted, not with {fact.fact}"
+            raise JournalOrderError(msg)
         if self.ended:
             msg = f"{fact.fact} cannot follow {self.state}; the journal of {self.id} is not in order"
             raise JournalOrderError(msg)

@@ -39,16 +39,21 @@ class _Tried:
         unanswered: How many attempts ended without an answer.
         given_up: When an attempt was last given up, so that it may act after that.
         taken_over: Whether an owner found it in flight, and cannot know whether it was attempted.
+        instance: Id of the instance that makes them.
         backward: How many attempts began after backward recovery had begun.
     """
 
     open: bool = False
     taken_over: bool = False
     backward: int = 0
+    instance: str = ""
     last: CallState | None = None
     recorded: bool = False
     unanswered: int = 0
     given_up: datetime | None = None
+
+    def begin(self, instance: str) -> None:
+        self.open, self.instance = True, instance
 
     def give_up(self, at: datetime) -> None:
         self.open = False
@@ -85,7 +90,7 @@ def attempts_rules(run: Run) -> Iterator[Violation]:
             yield from _check_key(reading, event)
             if event.kind is EventKind.BEGAN:
                 yield from _check_beginning(reading, event)
-                reading.of(event.target).open = True
+                reading.of(event.target).begin(event.instance)
         elif event.kind is EventKind.ACKNOWLEDGED and event.durable < event.number:
             yield Violation("S20", f"a request to {event.instance} was acknowledged before it was durable")
         else:
@@ -103,15 +108,9 @@ def _note(reading: _Reading, event: Event) -> None:
         for entry in reading.ledger(event.instance).in_flight():
             reading.of(target_of(reading.run.world.root, event.instance, entry.name)).taken_over = True
     elif event.kind in {EventKind.CRASHED, EventKind.LEFT, EventKind.FLUSH_FAILED}:
-        prefix = target_of(reading.run.world.root, event.instance, "") if event.instance else ""
-        for target, one in reading.tried.items():
-            if one.open and _inside(prefix, target):
+        for one in reading.tried.values():
+            if one.open and event.instance in {"", one.instance}:
                 one.give_up(event.at)
-
-
-def _inside(prefix: str, target: str) -> bool:
-    """Tell whether an activity belongs to the very instance that a prefix such as `pay.1/` names."""
-    return not prefix or target.startswith(prefix)
 
 
 # -- what became durable ---------------------------------------------------------------

@@ -66,7 +66,7 @@ class Machine:
         self.points: list[Where] = []
         self.dead = False
         self.failed_at: Where | None = None
-        self._fault = fault
+        self.fault = fault
         self._at = at
         self._flushing: frozenset[str] = frozenset()
         self._lock = Lock()
@@ -75,7 +75,7 @@ class Machine:
         """Stand in for the store's seam."""
         carried = self._flushing if write is Write.FLUSH else frozenset()
         if self._reached(Where(write.value, point.value, carried)):
-            raise _error(self._fault)
+            raise _error(self.fault)
 
     def effect(self, key: str, when: str) -> None:
         """Stand between a participant and its effect."""
@@ -94,7 +94,7 @@ class Machine:
             if len(self.points) - 1 != self._at:
                 return False
             self.failed_at = where
-            if self._fault == POWER_LOSS:
+            if self.fault == POWER_LOSS:
                 self.dead = True
                 raise PowerLossError("the machine is gone")
             return True
@@ -190,10 +190,21 @@ class World:
                     else:
                         async with self._engine() as other:
                             self.others = [other]
-                            await self.topology.script(engine, self)
+                            await self._until_dead(machine, self.topology.script(engine, self))
             except (JournalError, EngineClosedError, PowerLossError):
                 return False
         return not machine.dead
+
+    @staticmethod
+    async def _until_dead(machine: Machine, script: Awaitable[None]) -> None:
+        """One engine may wait for the other, which does not know yet that the machine is gone."""
+        running = asyncio.ensure_future(script)
+        while not machine.dead and not running.done():
+            await asyncio.wait([running], timeout=0.01)
+        if not running.done():
+            running.cancel()
+            raise PowerLossError("the machine is gone")
+        await running
 
     def _engine(self) -> EmbeddedEngine:
         return EmbeddedEngine(

@@ -115,11 +115,9 @@ class Shop:
         self.at(key, "before")
         await self._behave(self.before)
         if key in self.refused:
-            raise SoldOutError(key)
+            raise _recorded(SoldOutError(key))
         if key in self._compensated:
-            refusal = StepRejected("it was compensated before it came")
-            setattr(refusal, RECORDED, True)
-            raise refusal
+            raise _recorded(StepRejected("it was compensated before it came"))
         if key not in self._done:
             self._done[key] = key
             self._effects[key] += 1
@@ -146,6 +144,11 @@ class Shop:
         if isinstance(behaviour, Exception):
             raise behaviour
         await behaviour()
+
+
+def _recorded(refusal: Exception) -> Exception:
+    setattr(refusal, RECORDED, True)  # as a barrier does
+    return refusal
 
 
 shop = participant(Shop, "shop")

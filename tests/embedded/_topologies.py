@@ -100,10 +100,6 @@ class Buggy(Booking):
         return [first, await self.book(1)]
 
 
-class Refunded(Journey):
-    """Runs a child, then is refused."""
-
-
 def runs(saga: type, request: int) -> Script:
     """Start, then wait for the end, whatever it is."""
 
@@ -127,7 +123,7 @@ def repairs(saga: type, request: int, act: Any) -> Script:
                 await handle.result()
             except SagaStuckError:
                 with suppress(ActRefusedError):
-                    await act(handle)
+                    await act(handle, world)
             except SagaCompensatedError:
                 return
             else:
@@ -170,10 +166,26 @@ async def _still_there(engine: EmbeddedEngine) -> None:
     engine._open.stage.check_open()
 
 
-async def repair(handle: Any) -> None:
+async def repair(handle: Any, world: World) -> None:
     """Deploy fixed code, then retry."""
     Buggy.repaired = True
     await handle.retry(**WHO)
+
+
+async def retry(handle: Any, world: World) -> None:
+    """Try again."""
+    await handle.retry(**WHO)
+
+
+async def resolve(handle: Any, world: World) -> None:
+    """Look whether the payment happened, say so, and try again what is after it."""
+    [stuck] = (await handle.view()).stuck
+    if stuck.call != "pay.1":
+        await handle.retry(**WHO)
+    elif f"{ID}/pay.1" in world.shop.effects:
+        await handle.resolve(Frail.pay, Happened(output="found"), **WHO)
+    else:
+        await handle.retry(**WHO)
 
 
 def refuses(*keys: str, **behaviours: list[Any]) -> Any:
@@ -225,7 +237,7 @@ TOPOLOGIES = [
         (Booking,),
         runs(Booking, 2),
         keys("book.1", "book.2"),
-        refuses(**{"before_book.1": [LOST] * 2}),
+        refuses(**{"before_book.1": [LOST]}),
     ),
     Topology(
         "retry of what happened",
@@ -256,14 +268,14 @@ TOPOLOGIES = [
     Topology(
         "STUCK, retried",
         (Frail,),
-        repairs(Frail, 2, lambda handle: handle.retry(**WHO)),
+        repairs(Frail, 2, retry),
         keys(),
         refuses(f"{ID}/pay.1", **{"before_book.1/compensation": [NO]}),
     ),
     Topology(
         "STUCK, resolved",
         (Frail,),
-        repairs(Frail, 1, lambda handle: handle.resolve(Frail.pay, Happened(output="found"), **WHO)),
+        repairs(Frail, 1, resolve),
         keys("book.1", "pay.1", "ship.1"),
         refuses(**{"after_pay.1": [LOST] * 9}),
     ),

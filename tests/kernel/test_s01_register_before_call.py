@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from tests.kernel._drive import Driven
 from tests.kernel._runtime import Conducted
 from tests.kernel._sagas import Steps, transfer
@@ -44,6 +46,7 @@ async def test_the_activity_is_scheduled_after_its_registration_is_durable() -> 
     await conducted.leave()
 
 
+@pytest.mark.peer("RST-12")
 async def test_a_registration_that_comes_during_a_flush_waits_for_the_next_flush() -> None:
     """What is recorded while a flush is under way is not durable when that flush ends."""
 

@@ -336,6 +336,18 @@ def test_an_activity_without_a_stable_name_is_refused(function: Any) -> None:
     )
 
 
+def test_a_step_where_an_activity_belongs_is_refused() -> None:
+    """In the class body a step hides the function of the same name."""
+    with pytest.raises(SagaDefinitionError, match="fee: it is given the step 'debit', whose name hides the function's"):
+
+        class Transfer(Saga):
+            debit = Compensatable(debit).compensated_by(refund)
+            fee = ReadOnly(cast("Any", debit))
+
+            async def run(self, request: int) -> str:
+                return ""
+
+
 def test_both_activities_of_a_step_are_checked() -> None:
     """A fault of the action does not hide one of the compensation."""
     with pytest.raises(SagaDefinitionError) as caught:

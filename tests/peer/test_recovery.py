@@ -81,6 +81,30 @@ async def test_a_compensation_reaches_a_participant_that_was_restarted(opened: O
     assert restarted.log == ["release xb", "release xa"]
 
 
+@pytest.mark.peer("PSO-31")
+async def test_a_compensation_whose_owner_sleeps_past_its_lease_is_continued(opened: Opened, given: Shop) -> None:
+    """The next owner compensates; the former one is fenced and writes nothing more."""
+    given.failing |= {"do xb": [StepRejected("no")], "release xa": [Broken("down")]}
+
+    class Sleeps(Saga, name="Two"):
+        a = Compensatable(shop.do, barrier=True).compensated_by(shop.release, retry=HOURS)
+        b = Compensatable(shop.do, barrier=True).compensated_by(shop.release)
+
+        async def run(self, name: str) -> str:
+            await self.a(Item(name=f"{name}a"))
+            return (await self.b(Item(name=f"{name}b"))).name
+
+    async with opened(Sleeps, given=given, lease=timedelta(milliseconds=200)) as sleeping:
+        await until(await sleeping.start(Sleeps, "x", id="one"), "AttemptFailed")
+        assert sleeping._open is not None
+        await sleeping._open._tending.end()  # no heartbeat from here on
+        other = Shop()
+        async with opened(Sleeps, given=other, lease=timedelta(milliseconds=200)) as engine:
+            with pytest.raises(SagaCompensatedError):
+                await (await engine.get(Sleeps, "one")).result()
+        assert other.log == ["release xa"]
+
+
 @pytest.mark.peer("DBO-20")
 async def test_an_id_that_exists_is_refused_to_others(opened: Opened, given: Shop) -> None:
     """Another request or another saga under the same id is refused, and changes nothing."""

@@ -39,6 +39,7 @@ FAILURES: dict[str, Callable[[], BaseException]] = {
 
 
 # What is raised makes no difference to how a database is left, so one kind is enough on the slower one.
+@pytest.mark.peer("NEW-02")
 @pytest.mark.parametrize(
     ("url", "failure"), [("sqlite", kind) for kind in FAILURES] + [("postgres", "disconnect")], indirect=["url"]
 )
@@ -150,6 +151,7 @@ def limit_size(connection: sqlite3.Connection, _: object) -> None:
     connection.execute("PRAGMA max_page_count = 30")
 
 
+@pytest.mark.peer("NEW-03")
 async def test_a_full_disk_loses_nothing_that_was_acknowledged(opened: Opener, pen_on: PenOn, sqlite_url: str) -> None:
     """SQLite itself says that the disk is full; what it said yes to before stays."""
     store = opened(sqlite_url)
