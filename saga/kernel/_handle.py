@@ -10,9 +10,10 @@ from pydantic import ValidationError
 from saga.errors import InvalidRequestError, UnknownSagaError
 from saga.kernel._instance import Instance
 from saga.kernel._names import call_name
-from saga.kernel._requests import Abort, Cancel, Decide, Request, Resolve, Skip
+from saga.kernel._requests import Abort, Cancel, Decide, Resolve, Skip
+from saga.kernel._requests import Request as AnyRequest
 from saga.kernel._requests import Retry as RetryRequest
-from saga.kernel._steps import CompensatableStep, Decision, Declared, Runs, Step
+from saga.kernel._steps import CompensatableStep, Decision, Declared, Nested, Runs, Step
 from saga.kernel._values import DidNotHappen, Happened, SagaState
 from saga.kernel._view import SagaView, ending_of, view_of
 
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ("Engine", "Journals", "SagaHandle", "SagaSummary")
 
-RunRequest = TypeVar("RunRequest")
-RunResult = TypeVar("RunResult")
+Request = TypeVar("Request")  # type checkers print these names
 Result = TypeVar("Result")
 Input = TypeVar("Input")
 Output = TypeVar("Output")
@@ -62,7 +62,7 @@ class Journals(Protocol):
         """Return the durable facts of an instance, in order."""
         ...
 
-    async def send(self, id: str, request: Request) -> None:
+    async def send(self, id: str, request: AnyRequest) -> None:
         """Bring a request to whoever drives the instance; return once it is durable."""
         ...
 
@@ -170,7 +170,9 @@ class SagaHandle(Generic[Result]):
         name = call_name(step.name, _number(call))
         await self._send(Resolve, call=name, finding=verdict.finding, payload=payload, by=by, why=why)
 
-    async def skip(self, step: CompensatableStep[Any, Any], *, call: int = 1, by: str, why: str) -> None:
+    async def skip(
+        self, step: CompensatableStep[Any, Any] | Nested[Any, Any], *, call: int = 1, by: str, why: str
+    ) -> None:
         """Say that a call's compensation (or confirmation) was done by hand.
 
         Raises:
@@ -203,7 +205,7 @@ class SagaHandle(Generic[Result]):
         """
         await self._send(Cancel, by=by, why=why)
 
-    async def send(self, request: Request) -> None:
+    async def send(self, request: AnyRequest) -> None:
         """Send a request that was made elsewhere, such as on the command line.
 
         Raises:
@@ -247,25 +249,25 @@ class Engine(Protocol):
 
     async def start(
         self,
-        saga: type[Runs[RunRequest, RunResult]],
-        request: RunRequest,
+        saga: type[Runs[Request, Result]],
+        request: Request,
         *,
         id: str,
-    ) -> SagaHandle[RunResult]:
+    ) -> SagaHandle[Result]:
         """Start an instance, or return the handle of the one that has this id and the same request."""
         ...
 
     async def run(
         self,
-        saga: type[Runs[RunRequest, RunResult]],
-        request: RunRequest,
+        saga: type[Runs[Request, Result]],
+        request: Request,
         *,
         id: str,
-    ) -> RunResult:
+    ) -> Result:
         """Start an instance and wait for its result."""
         ...
 
-    async def get(self, saga: type[Runs[RunRequest, RunResult]], id: str) -> SagaHandle[RunResult]:
+    async def get(self, saga: type[Runs[Request, Result]], id: str) -> SagaHandle[Result]:
         """Return the handle of an instance."""
         ...
 

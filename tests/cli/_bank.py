@@ -111,7 +111,7 @@ async def drive(url: str, folder: Path) -> None:
     async with engine(url, folder) as running:
         for name, transfer in TRANSFERS.items():
             await running.start(MoneyTransfer, transfer, id=name)
-        print("started", flush=True)  # noqa: T201 - whoever started this process waits for it
+        print("started", flush=True)
         await asyncio.to_thread(sys.stdin.read)
 
 

@@ -230,7 +230,7 @@ TOPOLOGIES = [
         (Journey,),
         cancels(Journey, 2, f"{ID}~booking.1/book.2"),
         keys(),
-        refuses(**{"before_book.2": [hangs]}),
+        refuses(**{"before_book.2": [hangs] * 9}),
     ),
     Topology(
         "retry pending",
@@ -282,20 +282,20 @@ TOPOLOGIES = [
     Topology("STUCK by a bug", (Buggy,), repairs(Buggy, 1, repair), keys("book.1", "book.2"), refuses()),
     Topology("decision pending", (Reviewed,), reviews, keys("book.1", "pay.1")),
     Topology("timer pending", (Sleepy,), runs(Sleepy, 2), keys("book.1", "book.2")),
-    Topology("deadline", (Short,), runs(Short, 2), keys(), refuses(**{"before_book.2": [hangs, hangs, hangs]})),
+    Topology("deadline", (Short,), runs(Short, 2), keys(), refuses(**{"before_book.2": [hangs] * 9})),
     Topology(
         "cancelled twice",
         (Booking,),
         cancels(Booking, 3, f"{ID}/book.3"),
         keys(),
-        refuses(**{"before_book.3": [hangs]}),
+        refuses(**{"before_book.3": [hangs] * 9}),
     ),
     Topology(
         "cancelled from another engine",
         (Booking,),
         cancels(Booking, 2, f"{ID}/book.2"),
         keys(),
-        refuses(**{"before_book.2": [hangs] * 3}),
+        refuses(**{"before_book.2": [hangs] * 9}),
         engines=2,
     ),
     Topology(

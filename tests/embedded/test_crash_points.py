@@ -204,9 +204,9 @@ def test_every_crash_point_was_met(tally: Tally, capsys: pytest.CaptureFixture[s
     with capsys.disabled():
         print(
             f"\n{total} crash scenarios in {len(tally.scenarios)} topologies, {tally.passed} ended before their fault"
-        )  # noqa: T201
-        print("  by name:", ", ".join(f"{name} {tally.named[name]}" for name in sorted(tally.named, key=_number)))  # noqa: T201
-        print("  seen:", ", ".join(f"{what} {count}" for what, count in sorted(tally.seen.items())))  # noqa: T201
+        )
+        print("  by name:", ", ".join(f"{name} {tally.named[name]}" for name in sorted(tally.named, key=_number)))
+        print("  seen:", ", ".join(f"{what} {count}" for what, count in sorted(tally.seen.items())))
     if len(tally.scenarios) < len(TOPOLOGIES):
         pytest.skip("only some of the topologies were run")
     assert total >= 500

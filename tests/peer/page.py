@@ -1,6 +1,6 @@
 """The page of peer cases: which behaviours of other systems' suites have a test here, and how it ended.
 
-`uv run pytest --peer-page docs/peer-cases.md` writes it; `test_page.py` compares it with the tests there are.
+`uv run pytest --peer-page=docs/peer-cases.md` writes it; `test_page.py` compares it with the tests there are.
 """
 
 import tomllib
@@ -18,7 +18,7 @@ The names of the sources: LRA is MicroProfile LRA's TCK, DTM dtm, MTC MassTransi
 TJS and TFE and TPY Temporal (Java helper, features, Python), DBO DBOS, RST Restate, SEA Seata, PSO
 python-saga-orchestrator, JEP Jepsen; NEW are cases that none of them checks.
 
-Written by `uv run pytest --peer-page docs/peer-cases.md`.
+Written by `uv run pytest --peer-page=docs/peer-cases.md`.
 """
 
 

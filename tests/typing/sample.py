@@ -3,6 +3,8 @@
 A comment says what must be reported on its line, as regular expressions; any other error is a failure.
 """
 
+# mypy: enable-error-code="arg-type"
+
 from saga.errors import SagaError
 
 

@@ -139,7 +139,7 @@ def _die() -> None:
 
 
 def _say_and_stop() -> None:
-    print("stopped", flush=True)  # noqa: T201 - how it talks to the test
+    print("stopped", flush=True)
     # To this thread, which then cannot go on: sent to the process, another thread takes it, and later.
     signal.pthread_kill(get_ident(), signal.SIGSTOP)
 
@@ -150,9 +150,9 @@ def _word(said: list[Exception | None]) -> str:
 
 async def _main(url: str, lease: str) -> None:
     obedient = Obedient(url, timedelta(seconds=float(lease)))
-    print("ready", flush=True)  # noqa: T201 - how it talks to the test
+    print("ready", flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):
-        print(await obedient.obey(*line.split()), flush=True)  # noqa: T201 - how it talks to the test
+        print(await obedient.obey(*line.split()), flush=True)
 
 
 if __name__ == "__main__":
