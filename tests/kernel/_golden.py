@@ -354,7 +354,8 @@ def bug() -> Driven:
 def write(path: Path, facts: list[Fact]) -> None:
     """Keep a journal: each fact with its payload, as they are stored."""
     rows = [[encode_fact(fact), fact.payload] for fact in facts]
-    path.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(rows, indent=1, ensure_ascii=False).replace(f"{Path(__file__).parents[2]}/", "")  # tracebacks
+    path.write_text(text + "\n", encoding="utf-8")
 
 
 def read(path: Path) -> list[Fact]:
