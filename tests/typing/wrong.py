@@ -92,32 +92,14 @@ class MoneyTransfer(Saga):
     credit = Pivot(bank.credit).probed_by(bank.find_credit)
     notify = Retriable(send)
 
-    wrong_compensation = Compensatable(
-        bank.debit
-    ).compensated_by(
-        bank.reverse
-    )  # mypy: "Argument 1 to "compensated_by" of "Compensatable" has incompatible type "Callable\[\[Effect\[Credit, Posting\]\], Coroutine\[Any, Any, None\]\]"; expected "Callable\[\[Effect\[Debit, Posting\]\], object\]"" # pyright: "cannot be assigned to parameter "compensation"(.|\n)*"Debit" is not the same as "Credit""
-    wrong_mapping = (
-        Compensatable(bank.debit).given(lambda effect: 5).compensated_by(send)
-    )  # mypy: "incompatible type "Callable\[\[Mail\], None\]"; expected "Callable\[\[int\], object\]"" # pyright: ""int" is not assignable to "Mail""
-    wrong_probe = Pivot(bank.credit).probed_by(
-        bank.find_debit
-    )  # mypy: "Argument 1 to "probed_by" of "Pivot" has incompatible type "Callable\[\[Debit\]" # pyright: "cannot be assigned to parameter "probe"(.|\n)*"Credit" is not assignable to "Debit""
-    wrong_finding = Pivot(bank.credit).probed_by(
-        bank.find_receipt
-    )  # mypy: "Argument 1 to "probed_by" of "Pivot" has incompatible type .*Happened\[Receipt\]" # pyright: "cannot be assigned to parameter "probe"(.|\n)*Finding\[Posting\]"
-    wrong_confirmation = (
-        Compensatable(bank.debit).compensated_by(bank.refund).confirmed_by(bank.confirm)
-    )  # mypy: "expected "Callable\[\[Posting\], object\]"" # pyright: ""Posting" is not assignable to "Receipt""
-    wrong_rejects = ReadOnly(
-        bank.credit, rejects=[5]
-    )  # mypy: "has incompatible type "int"; expected "type\[Exception\]"" # pyright: "No overloads" # pyright: ""Literal\[5\]" is not assignable to type "type\[Exception\]""
-    wrong_activity = ReadOnly(
-        two
-    )  # mypy: "Need type annotation" # mypy: ""ReadOnly" has incompatible type "Callable\[\[int, int\], None\]"" # mypy: ""ReadOnly" has incompatible type "Callable\[\[int, int\], None\]"" # pyright: "No overloads" # pyright: "Extra parameter "other""
-    wrong_nested = Nested(
-        Bank
-    )  # mypy: "Need type annotation" # mypy: ""Nested" has incompatible type "type\[Bank\]"" # mypy: ""Nested" has incompatible type "type\[Bank\]"" # pyright: "partially unknown" # pyright: ""Bank" is incompatible with protocol "Runs"
+    wrong_compensation = Compensatable(bank.debit).compensated_by(bank.reverse)  # mypy: "Argument 1 to "compensated_by" of "Compensatable" has incompatible type "Callable\[\[Effect\[Credit, Posting\]\], Coroutine\[Any, Any, None\]\]"; expected "Callable\[\[Effect\[Debit, Posting\]\], object\]"" # pyright: "cannot be assigned to parameter "compensation"(.|\n)*"Debit" is not the same as "Credit""
+    wrong_mapping = Compensatable(bank.debit).given(lambda effect: 5).compensated_by(send)  # mypy: "incompatible type "Callable\[\[Mail\], None\]"; expected "Callable\[\[int\], object\]"" # pyright: ""int" is not assignable to "Mail""
+    wrong_probe = Pivot(bank.credit).probed_by(bank.find_debit)  # mypy: "Argument 1 to "probed_by" of "Pivot" has incompatible type "Callable\[\[Debit\]" # pyright: "cannot be assigned to parameter "probe"(.|\n)*"Credit" is not assignable to "Debit""
+    wrong_finding = Pivot(bank.credit).probed_by(bank.find_receipt)  # mypy: "Argument 1 to "probed_by" of "Pivot" has incompatible type .*Happened\[Receipt\]" # pyright: "cannot be assigned to parameter "probe"(.|\n)*Finding\[Posting\]"
+    wrong_confirmation = Compensatable(bank.debit).compensated_by(bank.refund).confirmed_by(bank.confirm)  # mypy: "expected "Callable\[\[Posting\], object\]"" # pyright: ""Posting" is not assignable to "Receipt""
+    wrong_rejects = ReadOnly(bank.credit, rejects=[5])  # mypy: "has incompatible type "int"; expected "type\[Exception\]"" # pyright: "No overloads" # pyright: ""Literal\[5\]" is not assignable to type "type\[Exception\]""
+    wrong_activity = ReadOnly(two)  # mypy: "Need type annotation" # mypy: ""ReadOnly" has incompatible type "Callable\[\[int, int\], None\]"" # mypy: ""ReadOnly" has incompatible type "Callable\[\[int, int\], None\]"" # pyright: "No overloads" # pyright: "Extra parameter "other""
+    wrong_nested = Nested(Bank)  # mypy: "Need type annotation" # mypy: ""Nested" has incompatible type "type\[Bank\]"" # mypy: ""Nested" has incompatible type "type\[Bank\]"" # pyright: "partially unknown" # pyright: ""Bank" is incompatible with protocol "Runs"
 
     async def run(self, transfer: Transfer) -> Receipt:
         await self.hold(Debit(amount=1))  # mypy: "^"Compensatable\[Debit, Posting\]" not callable$" # pyright: "^Object of type "Compensatable\[Debit, Posting\]" is not callable"
@@ -126,12 +108,8 @@ class MoneyTransfer(Saga):
         await self.notify()  # mypy: "Too few arguments" # pyright: "Expected 1 more positional argument"
         await self.review("please")  # mypy: "Too many arguments" # pyright: "Expected 0 positional arguments"
         self.debit(Debit(amount=1))  # mypy: "Value of type "Coroutine\[Any, Any, Posting\]" must be used" # pyright: "Result of async function call is not used"
-        receipt: Receipt = await self.debit(
-            Debit(amount=1)
-        )  # mypy: "expression has type "Posting", variable has type "Receipt"" # pyright: ""Posting" is not assignable to "Receipt""
-        await asyncio.gather(
-            self.debit(Credit(amount=1))
-        )  # mypy: "^Argument 1 has incompatible type "Credit"; expected "Debit"$" # pyright: ""Credit" is not assignable to "Debit""
+        receipt: Receipt = await self.debit(Debit(amount=1))  # mypy: "expression has type "Posting", variable has type "Receipt"" # pyright: ""Posting" is not assignable to "Receipt""
+        await asyncio.gather(self.debit(Credit(amount=1)))  # mypy: "^Argument 1 has incompatible type "Credit"; expected "Debit"$" # pyright: ""Credit" is not assignable to "Debit""
         return receipt
 
 
@@ -140,29 +118,13 @@ async def compensate(effect: Effect[Debit, Posting]) -> str:
 
 
 async def use(engine: Engine, handle: SagaHandle[Receipt]) -> None:
-    await engine.run(
-        MoneyTransfer, Debit(amount=1), id="transfer-42"
-    )  # mypy: "^Cannot infer value of type parameter "Request" of "run" of "Engine"$" # pyright: ""Debit" is not assignable to "Transfer""
-    await engine.run(
-        Bank, Transfer(amount=1), id="transfer-42"
-    )  # mypy: ""run" of "Engine" has incompatible type "type\[Bank\]"" # pyright: ""Bank" is incompatible with protocol "Runs"
+    await engine.run(MoneyTransfer, Debit(amount=1), id="transfer-42")  # mypy: "^Cannot infer value of type parameter "Request" of "run" of "Engine"$" # pyright: ""Debit" is not assignable to "Transfer""
+    await engine.run(Bank, Transfer(amount=1), id="transfer-42")  # mypy: ""run" of "Engine" has incompatible type "type\[Bank\]"" # pyright: ""Bank" is incompatible with protocol "Runs"
     await engine.run(MoneyTransfer, Transfer(amount=1))  # mypy: "Missing named argument "id"" # pyright: "Argument missing for parameter "id""
-    text: str = await engine.run(
-        MoneyTransfer, Transfer(amount=1), id="transfer-42"
-    )  # mypy: "expected "type\[Runs\[Transfer, str\]\]"" # pyright: ""Receipt" is not assignable to "str""
-    await handle.decide(
-        MoneyTransfer.review, True, by="rita"
-    )  # mypy: "^Cannot infer value of type parameter "Answer" of "decide" of "SagaHandle"$" # pyright: ""Literal\[True\]" is not assignable to "Review""
-    await handle.decide(
-        MoneyTransfer.debit, Review(approved=True), by="rita"
-    )  # mypy: "incompatible type "CompensatableStep\[Debit, Posting\]"; expected "Decision\[Review\]"" # pyright: ""CompensatableStep\[Debit, Posting\]" is not assignable to "Decision\[Review\]""
-    await handle.resolve(
-        MoneyTransfer.credit, Happened(output=text), by="olga", why="saw it"
-    )  # mypy: "^Cannot infer value of type parameter "Output" of "resolve" of "SagaHandle"$" # pyright: ""Happened\[str\]" is not assignable to "Happened\[Posting\]""
-    await handle.resolve(
-        MoneyTransfer.review, Happened(output=text), by="olga", why="saw it"
-    )  # mypy: "incompatible type "Decision\[Review\]"; expected "Step" # pyright: ""Decision\[Review\]" is not assignable to "Step"
-    await handle.skip(
-        MoneyTransfer.credit, by="olga", why="by hand"
-    )  # mypy: ""skip" of "SagaHandle" has incompatible type "Pivot\[Credit, Posting\]"" # pyright: ""Pivot\[Credit, Posting\]" is not assignable to"
+    text: str = await engine.run(MoneyTransfer, Transfer(amount=1), id="transfer-42")  # mypy: "expected "type\[Runs\[Transfer, str\]\]"" # pyright: ""Receipt" is not assignable to "str""
+    await handle.decide(MoneyTransfer.review, True, by="rita")  # mypy: "^Cannot infer value of type parameter "Answer" of "decide" of "SagaHandle"$" # pyright: ""Literal\[True\]" is not assignable to "Review""
+    await handle.decide(MoneyTransfer.debit, Review(approved=True), by="rita")  # mypy: "incompatible type "CompensatableStep\[Debit, Posting\]"; expected "Decision\[Review\]"" # pyright: ""CompensatableStep\[Debit, Posting\]" is not assignable to "Decision\[Review\]""
+    await handle.resolve(MoneyTransfer.credit, Happened(output=text), by="olga", why="saw it")  # mypy: "^Cannot infer value of type parameter "Output" of "resolve" of "SagaHandle"$" # pyright: ""Happened\[str\]" is not assignable to "Happened\[Posting\]""
+    await handle.resolve(MoneyTransfer.review, Happened(output=text), by="olga", why="saw it")  # mypy: "incompatible type "Decision\[Review\]"; expected "Step" # pyright: ""Decision\[Review\]" is not assignable to "Step"
+    await handle.skip(MoneyTransfer.credit, by="olga", why="by hand")  # mypy: ""skip" of "SagaHandle" has incompatible type "Pivot\[Credit, Posting\]"" # pyright: ""Pivot\[Credit, Posting\]" is not assignable to"
     await handle.retry()  # mypy: "Missing named argument "by"" # mypy: "Missing named argument "why"" # pyright: "Arguments missing for parameters "by", "why""
