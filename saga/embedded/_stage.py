@@ -212,14 +212,15 @@ class Stage:
 
     def failed(self, drive: Drive, error: Exception) -> None:
         """Let go of an instance whose journal failed, or which cannot be driven; and of all others if none can be."""
-        if drive.error is not None:
-            return
+        known = drive.error is not None
         self._stop(drive, error)
         fields = {"saga": drive.definition.saga, "id": drive.id}
         if self.failure is not None:
             self.over.set()
             for other in list(self.drives.values()):  # nothing that happens from now on could be recorded
                 self._stop(other, JournalWriteError(str(self.failure)))
+        elif known:
+            return
         elif isinstance(error, OwnershipLostError):
             logger.warning("another process took an instance over", extra=fields)
         elif not isinstance(error, DuplicateInstanceError) and not self.leaving:

@@ -261,12 +261,24 @@ def _ignored(_number: int, _handle: asyncio.TimerHandle) -> None:
     """A timer that is set after the loop was dropped never fires."""
 
 
+_CLOSINGS = 100
+"""How often a coroutine that awaits while it is closed is closed again."""
+
+
 def _close(task: asyncio.Task[Any]) -> None:
     task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - asyncio's own switch for loops that drop tasks
     close = getattr(task.get_coro(), "close", None)  # a task that ended eagerly has none
-    if close is not None:
-        with suppress(BaseException):  # the author's cleanup may fail; the saga has moved on without it
+    if close is None:
+        return
+    for _ in range(_CLOSINGS):
+        try:
             close()
+        except RuntimeError:
+            continue  # it awaited something while it was closed, as a TaskGroup does, and waits there now
+        except BaseException:  # noqa: BLE001 - the author's cleanup may fail; the saga has moved on without it
+            return
+        else:
+            return
 
 
 def _close_now(closing: Coroutine[Any, Any, None]) -> None:

@@ -339,4 +339,5 @@ def _fresh(folder: Path, template: Path | None) -> Path:
     file = folder / "journal.db"
     if template is not None:
         shutil.copyfile(template, file)
+        file.chmod(0o600)
     return file

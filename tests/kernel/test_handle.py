@@ -1,0 +1,163 @@
+"""The handle: what it asks of its engine, and what it refuses before it asks."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from saga import DidNotHappen, Happened, SagaCompensatedError, SagaHandle, SagaStuckError
+from saga.errors import InvalidRequestError, UnknownSagaError
+from saga.kernel import Cancel, Decide, Fact, Instance, Resolve, RetryRequest, Skip
+from saga.kernel._requests import Abort, Request
+from tests.kernel._drive import Driven
+from tests.kernel._sagas import Steps, Tentative, transfer
+
+
+async def straight(saga: Steps, amount: int) -> str:
+    await saga.debit(amount)
+    return await saga.credit(amount)
+
+
+class Journal:
+    """An engine that holds one instance, and keeps what it was sent."""
+
+    def __init__(self, driven: Driven) -> None:
+        self.driven = driven
+        self.sent: list[Request] = []
+
+    async def journal(self, id: str) -> list[Fact]:
+        """Return its facts."""
+        return self.driven.facts
+
+    async def send(self, id: str, request: Request) -> None:
+        """Keep the request."""
+        self.sent.append(request)
+
+    async def at_rest(self, id: str) -> Instance:
+        """It rests already."""
+        return self.driven.instance
+
+    async def follow(self, id: str) -> AsyncIterator[Fact]:
+        """Yield its facts."""
+        for fact in self.driven.facts:
+            yield fact
+
+
+Transfer = transfer(straight)
+
+
+def handle_of(driven: Driven) -> tuple[SagaHandle[Any], list[Request]]:
+    """A handle, and what it sends."""
+    journal = Journal(driven)
+    return SagaHandle(journal, driven.definition, "transfer-42"), journal.sent
+
+
+async def test_the_result_of_a_completed_instance_is_decoded() -> None:
+    """By the type that `run` returns."""
+    handle, _ = handle_of(Driven(Transfer).done("debit.1", '"p"').done("credit.1", '"c"'))
+    assert await handle.result() == "c"
+
+
+async def test_the_result_of_a_compensated_instance_is_its_error() -> None:
+    """With the reason."""
+    handle, _ = handle_of(Driven(Transfer).rejected("debit.1"))
+    with pytest.raises(SagaCompensatedError) as caught:
+        await handle.result()
+    assert (caught.value.reason, caught.value.step) == ("rejected", "debit.1")
+
+
+async def test_the_result_of_a_stuck_instance_is_its_page() -> None:
+    """An operator has to act."""
+    handle, _ = handle_of(Driven(Transfer).in_doubt("debit.1", overdue=True))
+    with pytest.raises(SagaStuckError, match="saga resolve transfer-42 debit.1"):
+        await handle.result()
+
+
+async def test_the_facts_are_a_stream() -> None:
+    """From the first on."""
+    handle, _ = handle_of(Driven(Transfer))
+    assert [fact.fact async for fact in handle.facts()] == ["SagaStarted", "CallRegistered"]
+
+
+async def test_acts_become_requests() -> None:
+    """With names, payloads, who and why."""
+    handle, sent = handle_of(Driven(Transfer))
+    await handle.decide(Steps.review, answer=True, by="rita")
+    await handle.resolve(Steps.credit, Happened(output="c"), call=2, by="olga", why="saw it")
+    await handle.resolve(Steps.credit, DidNotHappen(), by="olga", why="looked")
+    await handle.skip(Steps.debit, by="olga", why="by hand")
+    await handle.retry(by="olga", why="fixed")
+    await handle.abort(by="olga", why="hopeless")
+    await handle.cancel(by="anna", why="changed my mind")
+    assert sent == [
+        Decide(call="review.1", payload="true", by="rita"),
+        Resolve(call="credit.2", finding="happened", payload='"c"', by="olga", why="saw it"),
+        Resolve(call="credit.1", finding="did_not_happen", by="olga", why="looked"),
+        Skip(call="debit.1", by="olga", why="by hand"),
+        RetryRequest(by="olga", why="fixed"),
+        Abort(by="olga", why="hopeless"),
+        Cancel(by="anna", why="changed my mind"),
+    ]
+
+
+async def test_a_decision_that_the_class_does_not_declare_is_refused() -> None:
+    """With those that it does."""
+    from datetime import timedelta  # noqa: PLC0415 - only here
+
+    from saga import Decision, Saga  # noqa: PLC0415 - only here
+
+    class Other(Saga):
+        approval = Decision(bool, within=timedelta(hours=1))
+
+        async def run(self, request: int) -> str:
+            return ""
+
+    handle, sent = handle_of(Driven(Transfer))
+    with pytest.raises(UnknownSagaError, match="Transfer declares no decision 'approval'"):
+        await handle.decide(Other.approval, answer=True, by="rita")
+    assert sent == []
+
+
+async def test_a_step_that_the_class_does_not_have_is_refused() -> None:
+    """With those that it has."""
+    handle, sent = handle_of(Driven(Transfer))
+    with pytest.raises(UnknownSagaError, match="Transfer has no step 'hold'; it has rate, debit"):
+        await handle.resolve(Tentative.hold, DidNotHappen(), by="olga", why="x")
+    with pytest.raises(UnknownSagaError, match="Transfer has no step 'hold'"):
+        await handle.skip(Tentative.hold, by="olga", why="x")
+    assert sent == []
+
+
+async def test_an_output_or_answer_of_the_wrong_type_is_refused() -> None:
+    """Before anything is sent."""
+    handle, sent = handle_of(Driven(Transfer))
+    with pytest.raises(InvalidRequestError, match="does not fit str"):
+        await handle.resolve(Steps.credit, Happened(output=5), by="olga", why="x")  # type: ignore[misc]  # wrong on purpose
+    with pytest.raises(InvalidRequestError, match="does not fit bool"):
+        await handle.decide(Steps.review, "maybe", by="rita")  # type: ignore[misc]  # as above
+    assert sent == []
+
+
+@pytest.mark.parametrize("call", [0, -1, True, "1", 1.0])
+async def test_a_call_is_a_number_from_one(call: Any) -> None:
+    """Anything else names no call."""
+    handle, _ = handle_of(Driven(Transfer))
+    with pytest.raises(InvalidRequestError, match="from 1"):
+        await handle.skip(Steps.debit, call=call, by="olga", why="x")
+
+
+async def test_words_that_are_too_long_are_refused() -> None:
+    """With the field that is at fault."""
+    handle, _ = handle_of(Driven(Transfer))
+    with pytest.raises(InvalidRequestError, match="transfer-42: why: "):
+        await handle.retry(by="olga", why="x" * 2001)
+
+
+async def test_the_view_is_what_the_journal_tells() -> None:
+    """Durable facts, nothing else."""
+    handle, _ = handle_of(Driven(Transfer).done("debit.1", '"p"'))
+    view = await handle.view()
+    assert [(call.name, call.state) for call in view.calls] == [("debit.1", "done"), ("credit.1", "in flight")]
+    assert repr(handle) == "SagaHandle(Transfer transfer-42)"
