@@ -63,6 +63,10 @@ class SagaError(Exception):
     """Root of every error that this library raises on purpose."""
 
 
+def _joined(*parts: str) -> str:
+    return ": ".join(part for part in parts if part)
+
+
 # -- the author of a saga class acts ---------------------------------------------------
 
 
@@ -172,7 +176,7 @@ class StepRejected(SagaError):
         self.details = details
         self.step = step
         self.type = type or self.__class__.__name__
-        super().__init__(f"{step} was rejected: {self.type}: {message}" if step else message)
+        super().__init__(_joined(f"{step} was rejected", self.type, message) if step else message)
 
 
 class SuspendedError(StepRejected):
@@ -192,7 +196,7 @@ class StepInDoubt(SagaError):
         self.message = message
         self.step = step
         self.type = type
-        super().__init__(f"{step} is in doubt: {type}: {message}")
+        super().__init__(_joined(f"{step or 'a call'} is in doubt", type, message))
 
 
 class SagaAborted(SagaError):
@@ -244,8 +248,7 @@ class SagaCompensatedError(SagaError):
         self.type = type
         self.message = message
         self.details = details
-        cause = ": ".join(part for part in (step or "", type, message) if part)
-        super().__init__(f"{saga} {id} was compensated ({reason}){': ' + cause if cause else ''}")
+        super().__init__(_joined(f"{saga} {id} was compensated ({reason})", step or "", type, message))
 
 
 class SagaStuckError(SagaError):
@@ -305,7 +308,26 @@ class OutsideSagaError(SagaError):
 
 
 class ActRefusedError(SagaError):
-    """An operator's act makes no sense in the state that the instance is in."""
+    """An operator's act makes no sense in the state that the instance is in; the message says what does.
+
+    Attributes:
+        saga: Name of the saga class; empty where the refusal comes from another process.
+        id: Id of the instance, or empty likewise.
+        state: State that the instance is in, or empty likewise.
+        act: The act that was refused, such as `skip debit.1`, or empty likewise.
+    """
+
+    saga = ""
+    id = ""
+    state = ""
+    act = ""
+
+    def __init__(self, message: str = "", *, saga: str = "", id: str = "", state: str = "", act: str = "") -> None:
+        self.saga = saga
+        self.id = id
+        self.state = state
+        self.act = act
+        super().__init__(message)
 
 
 # -- the platform failed ---------------------------------------------------------------

@@ -132,9 +132,10 @@ class Bank:
     # -- over the counter ----------------------------------------------------------------
 
     def open_accounts(self, accounts: Iterable[OpenAccount]) -> None:
-        """Open accounts with money on them."""
+        """Open accounts with money on them; those that are open already stay as they are."""
         with Session(self.engine) as session, session.begin():
-            for one in accounts:
+            known = set(session.scalars(select(_Account.number)))
+            for one in (each for each in accounts if each.number not in known):
                 cents = _cents(one.balance)
                 session.add(_Account(number=one.number, state=one.state, opening_cents=cents, cents=cents))
 

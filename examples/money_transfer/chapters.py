@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from saga import SagaCompensatedError, SagaHandle, SagaStuckError, SagaView
+from saga import SagaCompensatedError, SagaHandle, SagaState, SagaStuckError, SagaView
 
 from .bank import AccountState, Bank
 from .child import Child
@@ -43,11 +43,11 @@ class Stage:
 
     def say(self, text: str) -> None:
         """Tell the reader something."""
-        self.console.print(Text(text))
+        self.console.print(Text(text), soft_wrap=True)
 
     def show(self, view: SagaView) -> None:
         """Show a transfer as `saga show` would."""
-        self.console.print(Text(view.page()), style="dim", no_wrap=True, overflow="ellipsis")
+        self.console.print(Text(view.page()), style="dim", soft_wrap=True)
 
 
 def _transfer(amount: str, *, target: str = TARGET) -> Transfer:
@@ -82,7 +82,8 @@ async def in_doubt(stage: Stage) -> Sequence[SagaView]:
     arrived = await _credited_by(AnswersGetLost(south), stage, "answer-lost")
     stage.say("The bank had credited it: the transfer went on. Another request never even arrived:")
     lost = await _credited_by(RequestsGetLost(south), stage, "request-lost")
-    stage.say("The probe made sure that it never will: the debit was refunded.")
+    never = "The probe made sure that it never will: the debit was refunded."
+    stage.say(never if lost.state is SagaState.COMPENSATED else "After an interruption it arrived all the same.")
     return [arrived, lost]
 
 
@@ -133,20 +134,27 @@ def _debits(world: World, references: Sequence[str]) -> int:
 
 async def stuck(stage: Stage) -> Sequence[SagaView]:
     """A refund is refused: the saga is STUCK and waits for an operator."""
-    transfer, north = _transfer("25000.00"), stage.world.north
     async with stage.world.engine() as engine:
-        handle = await engine.start(MoneyTransfer, transfer, id="frozen-account")
+        handle = await engine.start(MoneyTransfer, _transfer("25000.00"), id="frozen-account")
         await _until_fact(handle, "DecisionAwaited")
-        stage.say("While a large transfer waits for its review, the source account is frozen.")
-        north.set_state(SOURCE, AccountState.FROZEN)
-        refusal = Review(approved=False, reason="the owner did not order this")
-        await handle.decide(MoneyTransfer.review, refusal, by="demo")
+        if (await handle.view()).state is SagaState.RUNNING:  # else an interrupted run came further than this
+            stage.say("While a large transfer waits for its review, the source account is frozen.")
+            stage.world.north.set_state(SOURCE, AccountState.FROZEN)
+            refusal = Review(approved=False, reason="the owner did not order this")
+            await handle.decide(MoneyTransfer.review, refusal, by="demo")
         stage.say(await _ending(handle))
-        stage.say("A clerk refunds it over the counter, and then does what `saga skip` does.")
-        north.post_by_hand(SOURCE, transfer.amount, key=f"{handle.id}/{BY_HAND}")
-        await handle.skip(MoneyTransfer.debit, by="demo", why="refunded over the counter")
-        stage.say(await _ending(handle))
+        if (await handle.view()).state is SagaState.STUCK:
+            stage.say("A clerk refunds it over the counter, and then does what `saga skip` does.")
+            _refund_by_hand(stage.world.north, handle.id)
+            await handle.skip(MoneyTransfer.debit, by="demo", why="refunded over the counter")
+            stage.say(await _ending(handle))
         return [await handle.view()]
+
+
+def _refund_by_hand(bank: Bank, id: str) -> None:
+    key = f"{id}/{BY_HAND}"
+    if all(line.key != key for line in bank.ledger()):  # before an interruption, perhaps
+        bank.post_by_hand(SOURCE, _transfer("25000.00").amount, key=key)
 
 
 async def _until_fact(handle: SagaHandle[Receipt], name: str) -> None:

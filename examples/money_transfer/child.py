@@ -34,6 +34,7 @@ class Child:
             *("-m", f"{__package__}.worker", str(directory), str(transfers)),
             *("--late", str(late.total_seconds())),
             stdout=asyncio.subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for this process, which ends that one
             # It finds what this process finds, wherever either was started.
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )

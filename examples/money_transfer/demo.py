@@ -1,12 +1,12 @@
 """`saga demo`: everything that can happen to a transfer, a file of them, and the proof of every cent."""
 
 import asyncio
-import tempfile
+import json
+import shlex
+import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Generator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Sequence
 
 from rich.console import Console
 
@@ -14,12 +14,18 @@ from saga import SagaView
 
 from .batch_chapter import carry_out
 from .chapters import Stage, compensated, happy_path, in_doubt, killed, stuck
+from .folder import FolderError, RunFolder, opened
 from .proof import prove
 from .report import Chapter, Report, show_batch, show_proof
 from .transfers import count_rows
 from .world import TRANSFERS, World
 
 __all__ = ("main",)
+
+MOST = 1_000_000
+"""Rows of a run; more would only take longer."""
+
+INTERRUPTED = 130
 
 CHAPTERS = (happy_path, compensated, in_doubt, killed, stuck)
 
@@ -28,56 +34,76 @@ def main(*, transfers: int, kill: bool, as_json: bool, directory: str | None) ->
     """Run the demo.
 
     Args:
-        transfers: How many rows of transfers the file has, 1 or more.
+        transfers: How many rows of transfers the file has, 1 to 1,000,000; a run that goes on keeps its own number.
         kill: Whether the processes that carry it out are killed several times.
         as_json: Print one JSON document instead of the story.
-        directory: Where the databases are kept, an empty or new folder; None for a temporary one.
+        directory: Where the databases are kept: an empty or new folder, or that of a run that was interrupted, which
+            then goes on; None for a temporary one.
 
     Returns:
-        0 if the proof holds, 1 if it does not, 2 if the arguments do not allow a run.
+        0 if the proof holds, 1 if it does not, 2 if the arguments do not allow a run, 130 if it was interrupted.
     """
-    if transfers < 1:
-        return _refuse(f"{transfers} transfers are none; give 1 or more")
-    if directory is not None and Path(directory, "journal.db").exists():
-        return _refuse(f"{directory} holds the journal of another run; give an empty folder")
-    with _folder(directory) as folder:
-        report = asyncio.run(_run(folder, Console(quiet=as_json), rows=transfers, kill=kill))
-    if as_json:
-        print(report.model_dump_json(indent=2))
+    if not 1 <= transfers <= MOST:
+        return _refuse(f"{transfers:,} transfers cannot be made; give 1 or more, at most {MOST:,}", as_json=as_json)
+    try:
+        with opened(directory, rows=transfers) as folder:
+            report = asyncio.run(_run(folder, _console(quiet=as_json), kill=kill))
+            folder.finish()
+            _print(report, as_json=as_json)
+    except FolderError as error:
+        return _refuse(str(error), as_json=as_json)
+    except KeyboardInterrupt:
+        return _refuse(_interrupted(directory), as_json=as_json, code=INTERRUPTED)
     return 0 if report.holds else 1
 
 
-def _refuse(reason: str) -> int:
-    Console(stderr=True).print(reason, highlight=False)
-    return 2
+class _Story(Console):
+    """Where the story is told: whoever stops reading ends it."""
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to who called: Rich itself would end the process as if the proof had failed."""
+        raise  # noqa: PLE0704 - Rich calls this while it handles the error
 
 
-@contextmanager
-def _folder(directory: str | None) -> Generator[Path]:
+def _console(*, quiet: bool) -> Console:
+    return _Story(quiet=quiet, highlight=False)
+
+
+def _print(report: Report, *, as_json: bool) -> None:
+    if as_json:
+        print(report.model_dump_json(indent=2))
+
+
+def _interrupted(directory: str | None) -> str:
     if directory is None:
-        with tempfile.TemporaryDirectory(prefix="saga-demo-") as temporary:
-            yield Path(temporary)
-        return
-    folder = Path(directory).resolve()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    yield folder
+        return "interrupted; its temporary folder is gone. With --directory DIR a run goes on after an interruption"
+    return f"interrupted; nothing is lost. It goes on with: saga demo --directory {shlex.quote(directory)}"
 
 
-async def _run(folder: Path, console: Console, *, rows: int, kill: bool) -> Report:
+def _refuse(reason: str, *, as_json: bool, code: int = 2) -> int:
+    name = "Interrupted" if code == INTERRUPTED else "UsageError"
+    told = json.dumps({"error": {"type": name, "message": reason, "exit_code": code}})
+    print(told if as_json else reason, file=sys.stderr)
+    return code
+
+
+async def _run(folder: RunFolder, console: Console, *, kill: bool) -> Report:
     began = time.perf_counter()
-    with World.at(folder) as world:
-        world.open_accounts(times=-(-rows // count_rows(TRANSFERS)))
-        stage = Stage(folder, world, console)
-        chapters = [await _play(stage, number, one) for number, one in enumerate(CHAPTERS, start=1)]
+    if folder.resumed:
+        console.print(f"A run of {folder.rows} rows was interrupted here; it goes on.")
+    with World.at(folder.path) as world:
+        world.open_accounts(times=-(-folder.rows // count_rows(TRANSFERS)))
+        stage = Stage(folder.path, world, console)
+        chapters = [await _play(stage, folder, number, one) for number, one in enumerate(CHAPTERS, start=1)]
         _title(console, f"{len(CHAPTERS) + 1}. A file of transfers{' and several kills' if kill else ''}.")
-        batch = await carry_out(stage, rows=rows, kill=kill)
+        batch = await carry_out(stage, rows=folder.rows, kill=kill)
         show_batch(console, batch)
         _title(console, "The proof.")
         async with world.engine() as engine:
             proof = await prove(world, engine, acknowledged=batch.acknowledged)
         show_proof(console, proof)
     return Report(
-        rows=rows,
+        rows=folder.rows,
         accepted=len(batch.orders.accepted),
         refused=batch.orders.refused,
         states=Counter(batch.ended.values()),
@@ -89,11 +115,19 @@ async def _run(folder: Path, console: Console, *, rows: int, kill: bool) -> Repo
     )
 
 
-async def _play(stage: Stage, number: int, play: Callable[[Stage], Awaitable[Sequence[SagaView]]]) -> Chapter:
+async def _play(
+    stage: Stage, folder: RunFolder, number: int, play: Callable[[Stage], Awaitable[Sequence[SagaView]]]
+) -> Chapter:
     title = play.__doc__ or ""
     _title(stage.console, f"{number}. {title}")
-    views = await play(stage)
-    return Chapter(title=title, states={view.id: view.state.value for view in views})
+    told = folder.told(number)
+    if told is None:
+        views = await play(stage)
+        told = Chapter(title=title, states={view.id: view.state.value for view in views})
+        folder.keep(number, told)
+    else:
+        stage.say("It was told before the interruption.")
+    return told
 
 
 def _title(console: Console, text: str) -> None:

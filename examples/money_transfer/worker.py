@@ -2,6 +2,8 @@
 
 import argparse
 import asyncio
+import os
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,7 +22,11 @@ def main() -> None:
     parser.add_argument("transfers", type=Path, help="the file to carry out")
     parser.add_argument("--late", type=float, default=0.0, help="seconds that the answer to a debit takes")
     given = parser.parse_args()
-    asyncio.run(carry_out(given.directory, given.transfers, timedelta(seconds=given.late)))
+    try:
+        asyncio.run(carry_out(given.directory, given.transfers, timedelta(seconds=given.late)))
+    except* BrokenPipeError:  # nobody listens any more; the next worker goes on where the journal ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
 
 
 async def carry_out(directory: Path, transfers: Path, late: timedelta) -> None:

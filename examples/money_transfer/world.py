@@ -10,6 +10,7 @@ from typing import Self
 from saga import EmbeddedEngine
 
 from .bank import AccountState, Bank, OpenAccount
+from .database import url_of
 from .mail import MailSender
 from .saga import MoneyTransfer
 
@@ -42,7 +43,7 @@ class World:
             north=Bank(directory / "north.db"),
             south=Bank(directory / "south.db"),
             mail=MailSender(directory / "mail.db"),
-            journal=f"sqlite:///{directory / 'journal.db'}",
+            journal=url_of(directory / "journal.db").render_as_string(),
         )
 
     def engine(self, **other: object) -> EmbeddedEngine:

@@ -176,20 +176,43 @@ def _act(kind: type[Request], id: str, fields: dict[str, Any], database: str, se
         raise typer.Exit(code)
 
 
-_TOLD = {"accepted": "is journaled", "ignored": "is ignored", "refused": "was refused", "queued": "is queued"}
+_TOLD = {
+    "accepted": "is journaled",
+    "ignored": "is ignored",
+    "refused": "was refused",
+    "queued": "is queued",
+    "kept": "is journaled and kept",
+}
 
 
 def _sent(journal: Journal, id: str, request: Request, seconds: float) -> tuple[ExitCode, str, str]:
     try:
         with _waiting(journal, id, seconds):
             answered = journal.send(id, request, timeout=timedelta(seconds=seconds))
-    except (ActRefusedError, InvalidRequestError) as error:
+    except ActRefusedError as error:
         return ExitCode.NO, "refused", str(error)
+    except InvalidRequestError as error:
+        return ExitCode.NO, "refused", f"{error}\nNothing was journaled and nothing changes: give a value that fits"
+    except KeyboardInterrupt:
+        typer.echo(printable(f"{id}: {request.request} was interrupted; {_queued(journal, id, 0)}"), err=True)
+        raise
     if not answered:
         return ExitCode.QUEUED, "queued", _queued(journal, id, seconds)
     if isinstance(request, Decide) and _is_ignored(journal, id, request):
         return ExitCode.NO, "ignored", "it was answered before, or nobody asks any more; nothing follows from this"
-    return ExitCode.OK, "accepted", f"the saga is {_state(journal, id)} now"
+    kept = _kept(journal, id, request.call) if isinstance(request, Decide) else ""
+    return ExitCode.OK, "kept" if kept else "accepted", kept or f"the saga is {_state(journal, id)} now"
+
+
+def _kept(journal: Journal, id: str, call: str) -> str:
+    """Return what is to be said of an answer that `run` has not asked for; nothing if it has."""
+    with suppress(UnknownSagaError):  # purged meanwhile
+        view = journal.view(id)
+        asked = [one.call for one in view.decisions if one.due is not None]
+        if call not in asked and not view.state.ended:
+            known = f"so far it has asked for {', '.join(asked)}" if asked else "it has asked for none yet"
+            return f"run has not asked for {call}, {known}; the saga is {view.state.value}"
+    return ""
 
 
 def _is_ignored(journal: Journal, id: str, asked: Decide) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 import traceback
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -173,6 +174,7 @@ def _saga(
 
 def main() -> None:
     """Run the command that the arguments of this process name, and end the process with its exit code."""
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # an id may hold what the terminal cannot show
@@ -181,3 +183,11 @@ def main() -> None:
     except Exception:  # noqa: BLE001 - Python's own exit code for it is 1, which means no
         traceback.print_exc()
         sys.exit(ExitCode.PLATFORM)
+
+
+def _open_closed_streams() -> None:
+    """Give a standard stream that somebody closed somewhere to go; else a database would get its number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
+            setattr(sys, name, os.fdopen(opened, "w" if number else "r"))

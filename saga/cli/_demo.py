@@ -18,13 +18,19 @@ _EXAMPLE = "saga._examples.money_transfer.demo"
 
 def demo(
     *,
-    transfers: Annotated[int, typer.Option(metavar="N", min=1, help="How many transfers to make.")] = 200,
+    transfers: Annotated[
+        int, typer.Option(metavar="N", min=1, max=1_000_000, help="How many transfers to make.")
+    ] = 200,
     kill: Annotated[
         bool, typer.Option("--kill", help="Kill the process in the middle, again and again, while they run.")
     ] = False,
     directory: Annotated[
         str | None,
-        typer.Option(metavar="DIR", help="Keep the journal and the banks' databases there.", show_default=False),
+        typer.Option(
+            metavar="DIR",
+            help="Keep the databases there: in an empty folder, or in that of a run that was interrupted, to go on.",
+            show_default=False,
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

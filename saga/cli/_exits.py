@@ -7,7 +7,7 @@ import os
 import sys
 from contextlib import suppress
 from enum import IntEnum
-from typing import Any
+from typing import Any, cast
 
 import typer
 from typer.core import TyperGroup
@@ -63,8 +63,8 @@ _CODES: tuple[tuple[type[SagaError], ExitCode], ...] = (
 )
 
 
-def exit_code_of(error: SagaError) -> ExitCode:
-    """Return the exit code of a command that ended with `error`.
+def exit_code_of(error: Exception) -> ExitCode:
+    """Return the exit code of a command that ended with `error`, one of the library or the operating system.
 
     Example:
         >>> exit_code_of(UnknownSagaError("no such instance")).name
@@ -74,32 +74,69 @@ def exit_code_of(error: SagaError) -> ExitCode:
 
 
 class Group(TyperGroup):
-    """The commands, with every error of the library turned into one message and an exit code."""
+    """The commands, with every error that can be foreseen turned into one message and an exit code."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Read what stands before the command."""
+        asked = "--json" in args[: args.index("--") if "--" in args else None]
+        try:
+            context = super().make_context(info_name, args, parent, **extra)
+        except Exception as error:
+            if asked and (usage := _usage(error)):
+                raise _told_as_json("UsageError", usage.format_message(), ExitCode.USAGE) from None
+            raise
+        context.meta[JSON_ASKED] = asked  # until a command has read its options, and knows better
+        return context
 
     def invoke(self, ctx: Any) -> Any:  # whatever Typer's own context is; what commands return is not used
         """Run the command that was named."""
         try:
-            super().invoke(ctx)
-            sys.stdout.flush()
+            self._run(ctx)
         except BrokenPipeError:
             _write_nowhere()
             raise typer.Exit(_PIPE_CLOSED) from None
-        except SagaError as error:
-            if os.environ.get("SAGA_TRACEBACK") == "1":
+        except Exception as error:
+            if os.environ.get("SAGA_TRACEBACK") == "1" and not _usage(error):
                 raise
-            code = exit_code_of(error)
-            typer.echo(_told(error, code, as_json=ctx.meta.get(JSON_ASKED, False)), err=True)
-            raise typer.Exit(code) from None
+            raise _exit_of(error, as_json=ctx.meta[JSON_ASKED]) from None
+
+    def _run(self, ctx: Any) -> None:
+        try:
+            super().invoke(ctx)
+        finally:  # most commands leave with an exit code of their own, and what they said must have arrived
+            sys.stdout.flush()
+
+
+def _usage(error: Exception) -> typer.BadParameter | None:
+    """Return an error about the command line; all of them are like the one that Typer shows to the world."""
+    return cast("typer.BadParameter", error) if isinstance(error, typer.BadParameter.__mro__[1]) else None
+
+
+def _exit_of(error: Exception, *, as_json: bool) -> Exception:
+    """Say what went wrong, and return what ends the command; what nobody foresaw comes back as it is."""
+    if usage := _usage(error):
+        if as_json:
+            return _told_as_json("UsageError", usage.format_message(), ExitCode.USAGE)
+        usage.message = printable(usage.message, lines=True)
+        return usage
+    if isinstance(error, OSError):
+        _write_nowhere()
+    elif not isinstance(error, SagaError):
+        return error
+    code, name = exit_code_of(error), type(error).__name__
+    if as_json:
+        return _told_as_json(name, str(error), code)
+    text = f"{name}: {error}" if isinstance(error, OSError) else str(error)
+    typer.echo(f"Error: {printable(text, lines=True)}", err=True)
+    return typer.Exit(code)
+
+
+def _told_as_json(name: str, message: str, code: ExitCode) -> typer.Exit:
+    typer.echo(json.dumps({"error": {"type": name, "message": message, "exit_code": int(code)}}), err=True)
+    return typer.Exit(code)
 
 
 def _write_nowhere() -> None:
     """Give the last flush, when Python ends, somewhere to go."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _told(error: SagaError, code: ExitCode, *, as_json: bool) -> str:
-    if as_json:
-        told = {"type": type(error).__name__, "message": str(error), "exit_code": int(code)}
-        return json.dumps({"error": told})
-    return f"Error: {printable(str(error), lines=True)}"

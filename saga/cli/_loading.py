@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 import traceback
 import warnings
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,10 +16,17 @@ import typer
 from saga.errors import NotDeterministicWarning, SagaError
 from saga.kernel import Definition, Saga, definition_of
 
+from ._text import place_of
+
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from types import ModuleType
 
-__all__ = ("Loaded", "load", "load_one")
+__all__ = ("Loaded", "ModuleImportError", "load", "load_one")
+
+
+class ModuleImportError(SagaError):
+    """A module raised an error, or ended the process, when it was imported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +42,11 @@ def load(target: str) -> Loaded:
 
     Raises:
         SagaDefinitionError: if a class that is made on the way has faults.
-        BadParameter: if there is no such module or class, or the module cannot be imported.
+        ModuleImportError: if the module is there and cannot be imported.
+        BadParameter: if there is no such module or class.
     """
-    name, colon, path = target.partition(":")
-    if not name or bool(colon) is not bool(path):
-        raise typer.BadParameter(f"{target!r} names no saga class; write module:Class, such as shop.sagas:Order")
-    with warnings.catch_warnings(record=True) as caught:
+    name, path = _parts(target)
+    with warnings.catch_warnings(record=True) as caught, _as_library(name):
         warnings.simplefilter("always", NotDeterministicWarning)
         module = _imported(name)
     found = (_attribute(module, path),) if path else tuple(_defined(module))
@@ -55,11 +61,33 @@ def load_one(target: str) -> Definition:
 
     Raises:
         SagaDefinitionError: if a class that is made on the way has faults.
-        BadParameter: if there is no such module or class, or the module cannot be imported.
+        ModuleImportError: if the module is there and cannot be imported.
+        BadParameter: if there is no such module or class.
     """
     if ":" not in target:
         raise typer.BadParameter(f"{target!r} names no class; write module:Class, such as shop.sagas:Order")
     return load(target).definitions[0]
+
+
+def _parts(target: str) -> tuple[str, str]:
+    name, colon, path = target.partition(":")
+    if all(part.isidentifier() for part in name.split(".")) and bool(colon) is bool(path) and not name.endswith(".py"):
+        return name, path
+    example = "shop.sagas:Order"
+    if name.endswith(".py") and not name.startswith((".", "/")):
+        example = f"{name.removesuffix('.py').replace('/', '.')}:{path or 'Class'}"
+    raise typer.BadParameter(f"{target!r} names no saga class; write module:Class, such as {example}")
+
+
+@contextmanager
+def _as_library(name: str) -> Generator[None]:
+    """Let a module see no arguments of ours, and let what it prints not mix with what we do."""
+    arguments, sys.argv = sys.argv, [name]
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        sys.argv = arguments
 
 
 def _imported(name: str) -> ModuleType:
@@ -68,18 +96,30 @@ def _imported(name: str) -> ModuleType:
         sys.path.insert(0, here)  # an installed command does not look where it is called
     try:
         return importlib.import_module(name)
-    except SagaError:
+    except (SagaError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:
-        if os.environ.get("SAGA_TRACEBACK") == "1":
-            raise
-        raise typer.BadParameter(f"{name} cannot be imported: {_told(error)}") from None
+    except ModuleNotFoundError as error:
+        if error.name is not None and f"{name}.".startswith(f"{error.name}."):
+            raise typer.BadParameter(f"{error}; modules are looked for here and where Python finds them") from None
+        raise ModuleImportError(_told(name, error)) from error
+    except BaseException as error:  # whatever a module does, it is not this command that failed
+        raise ModuleImportError(_told(name, error)) from error
 
 
-def _told(error: BaseException) -> str:
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    where = "" if isinstance(error, ModuleNotFoundError) else f" ({Path(last.filename).name}:{last.lineno})"
-    return f"{type(error).__name__}: {error}{where}"
+def _told(name: str, error: BaseException) -> str:
+    what = f"{type(error).__name__}: {error}".removesuffix(": ")
+    if isinstance(error, SystemExit):
+        what = f"it ends the process ({what}); let it do so only beneath if __name__ == '__main__'"
+    where = "" if isinstance(error, SyntaxError) else _where(error)  # which names its place itself
+    return f"{name} cannot be imported: {what}{where}"
+
+
+def _where(error: BaseException) -> str:
+    """Return the last line of the user's own that ran, or the last of all."""
+    frames = [one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith("<frozen")]
+    here = [one for one in frames if not Path(place_of(one.filename)).is_absolute()]
+    last = (here or frames)[-1]
+    return f" ({place_of(last.filename)}:{last.lineno})"
 
 
 def _attribute(module: ModuleType, path: str) -> object:

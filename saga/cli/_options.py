@@ -112,8 +112,8 @@ def json_text(text: str, name: str) -> str:
     Raises:
         BadParameter: if it is no JSON.
     """
-    given = sys.stdin.read() if text == "-" else text
     try:
+        given = sys.stdin.read() if text == "-" else text
         json.loads(given, parse_constant=_refuse)
         given.encode()
     except (ValueError, RecursionError) as error:  # the text may be secret, so it is not shown

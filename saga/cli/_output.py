@@ -8,7 +8,7 @@ import re
 import sys
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console as RichConsole
 from rich.text import Text
 
 __all__ = ("console", "noted", "print_json", "state_style", "write_raw_json")
@@ -32,6 +32,14 @@ _STYLES = {
 def state_style(state: str) -> str:
     """Return how the state of an instance or a call is coloured, where there are colours."""
     return _STYLES.get(state, "")
+
+
+class Console(RichConsole):
+    """Where people read."""
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to the command: Rich's own exit code for a reader that went away is 1, which means no."""
+        raise  # noqa: PLE0704 - Rich calls this while it handles the error
 
 
 def console(*, stderr: bool = False) -> Console:

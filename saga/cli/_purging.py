@@ -36,4 +36,6 @@ def purge(
     if as_json:
         print_json({"instances": purged.instances, "facts": purged.facts, "requests": purged.requests})
     else:
-        typer.echo(f"removed {purged.instances} instances, {purged.facts} facts and {purged.requests} requests")
+        counts = ((purged.instances, "instance"), (purged.facts, "fact"), (purged.requests, "request"))
+        instances, facts, requests = (f"{count} {name}{'' if count == 1 else 's'}" for count, name in counts)
+        typer.echo(f"removed {instances}, {facts} and {requests}")

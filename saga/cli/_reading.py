@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,9 +12,11 @@ from rich.text import Text
 
 from saga.kernel import Instance, SagaState, view_of
 
+from ._listing import print_listing, write_listing
 from ._options import AsJson, Database, Id, Payloads, as_instant, opened
 from ._output import console, print_json, state_style, write_raw_json
-from ._shape import fact_line, summary_value, view_value, without_payloads
+from ._page import page_of
+from ._shape import fact_line, view_value, without_payloads
 from ._text import day_and_time, printable, time_of_day
 from ._timeline import timeline
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from saga.kernel import Fact, SagaSummary, SagaView
+    from saga.kernel import Fact, SagaView
 
     from ._timeline import Row
 
@@ -70,21 +72,19 @@ def list_(
         if count:
             _print_count({each.value: number for each, number in journal.count(saga).items()}, as_json=as_json)
             return
-        found = list(
-            journal.list(
-                saga=saga,
-                states=state or (),
-                id_prefix=prefix,
-                started_after=since,
-                started_before=before,
-                limit=limit + 1 if limit else None,  # one more tells whether there are more
-            )
+        found = journal.list(
+            saga=saga,
+            states=state or (),
+            id_prefix=prefix,
+            started_after=since,
+            started_before=before,
+            limit=limit + 1 if limit else None,  # one more tells whether there are more
         )
-    shown = found[:limit] if limit else found
-    if as_json:
-        print_json({"instances": [summary_value(one) for one in shown], "more": len(found) > len(shown)})
-    else:
-        _print_list(shown, more=len(found) > len(shown))
+        shown = islice(found, limit) if limit else found
+        if as_json:
+            write_listing(shown, found)
+        else:
+            print_listing(shown, found)
 
 
 def _print_count(numbers: dict[str, int], *, as_json: bool) -> None:
@@ -99,25 +99,6 @@ def _print_count(numbers: dict[str, int], *, as_json: bool) -> None:
     console().print(table)
 
 
-def _print_list(shown: list[SagaSummary], *, more: bool) -> None:
-    out = console()
-    if not shown:
-        out.print("no such instances")
-        return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("id", overflow="fold")
-    table.add_column("saga", overflow="fold")
-    for name in ("state", "started (UTC)", "changed (UTC)"):
-        table.add_column(name, no_wrap=True)
-    for one in shown:
-        state = Text(one.state.value, state_style(one.state.value))
-        times = (day_and_time(one.started_at), day_and_time(one.changed_at))
-        table.add_row(Text(printable(one.id)), Text(printable(one.saga)), state, *times)
-    out.print(table)
-    if more:
-        out.print(f"the newest {len(shown)}; there are more: --limit 0 lists all", soft_wrap=True)
-
-
 def show(id: Id, *, database: Database = "", payloads: Payloads = False, as_json: AsJson = False) -> None:
     """Show what happened to an instance: calls with outcomes, attempts and errors, acts, and the ways out if STUCK."""
     with opened(database) as journal:
@@ -126,10 +107,10 @@ def show(id: Id, *, database: Database = "", payloads: Payloads = False, as_json
     if as_json:
         print_json(view_value(view, payloads=payloads))
     else:
-        _print_view(view if payloads else without_payloads(view), found, payloads=payloads)
+        _print_view(view if payloads else without_payloads(view), found, database, payloads=payloads)
 
 
-def _print_view(view: SagaView, found: Sequence[Fact], *, payloads: bool) -> None:
+def _print_view(view: SagaView, found: Sequence[Fact], database: str, *, payloads: bool) -> None:
     out = console()
     for name, text in _heading(view, payloads=payloads):
         line = Text(f"{name:<10}") + Text(printable(text), state_style(text) if name == "state" else "")
@@ -138,13 +119,12 @@ def _print_view(view: SagaView, found: Sequence[Fact], *, payloads: bool) -> Non
     rows = list(timeline(view, found, payloads=payloads))
     long = rows[0].at.date() != rows[-1].at.date()
     width = max(min(len(printable(row.what)), _WIDEST) for row in rows)
+    out.print("UTC")  # of every time beneath it
     for row in rows:
         _print_row(out, row, width, day=long)
     if view.state is SagaState.STUCK:
         out.print()
-        out.print(Text(printable(view.page(), lines=True)), soft_wrap=True)
-        if not os.environ.get("SAGA_DATABASE"):
-            out.print("These commands need --database too, or SAGA_DATABASE.", soft_wrap=True)
+        out.print(Text(page_of(view, database)), soft_wrap=True)
 
 
 def _heading(view: SagaView, *, payloads: bool) -> list[tuple[str, str]]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
-__all__ = ("day_and_time", "duration_of", "instant_of", "printable", "time_of_day")
+__all__ = ("day_and_time", "duration_of", "instant_of", "place_of", "printable", "time_of_day", "with_places")
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}  # seconds
 _DURATION = re.compile(r"([0-9]{1,12})([smhdw])")
+_FRAME = re.compile(r'^(\s*File ")([^"\n]+)(", line [0-9]+)', re.MULTILINE)
 _LONGEST = timedelta(days=36_525)
 
 
@@ -29,6 +31,24 @@ def printable(text: str, *, lines: bool = False) -> str:
 
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
+
+
+def place_of(file: str) -> str:
+    """Return the path of a file as people name it: from this folder, if it lies beneath it.
+
+    Example:
+        >>> place_of(str(Path.cwd() / "shop" / "sagas.py")), place_of("/nowhere/sagas.py")
+        ('shop/sagas.py', '/nowhere/sagas.py')
+    """
+    try:
+        return Path(file).relative_to(Path.cwd()).as_posix()
+    except (ValueError, OSError):  # it lies elsewhere, or this folder is gone
+        return file
+
+
+def with_places(text: str) -> str:
+    """Return text whose lines of a traceback name files as `place_of` does."""
+    return _FRAME.sub(lambda found: f"{found[1]}{place_of(found[2])}{found[3]}", text)
 
 
 def duration_of(text: str) -> timedelta:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from saga.kernel import CallState, Kind
 
+from ._page import positional
 from ._words import happening
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def _call_row(id: str, call: CallView, failures: list[str], *, payloads: bool) -
     if call.failure is not None and call.state is not CallState.DONE and not _says(notes, str(call.failure)):
         notes.append(str(call.failure))
     if call.kind is Kind.NESTED:
-        notes.append(f"nested: saga show {id}~{call.call}")
+        notes.append(f"nested: saga show {positional(f'{id}~{call.call}')}")
     if payloads:
         shown = (("input", call.input), ("output", call.output))
         notes += [f"{name:<8} {payload}" for name, payload in shown if payload is not None]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ._text import day_and_time
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime
 
     from saga.kernel import Fact
 
@@ -39,18 +42,22 @@ def _resumed(fact: Any) -> str:  # Resumed
     return f"owner {fact.epoch}; the owner before {'crashed' if fact.crashed else 'let go of it'}"
 
 
+def _utc(at: datetime) -> str:
+    return f"{day_and_time(at)} UTC"
+
+
 def _found(finding: str) -> str:
     return finding.replace("_", " ")
 
 
 # Typed as it is looked up: by the name of the fact, each with the fields of its own.
 _TOLD: Mapping[str, Callable[[Any], tuple[str, str]]] = {
-    "SagaStarted": lambda fact: ("started", f"deadline {fact.deadline:%Y-%m-%d %H:%M:%S}" if fact.deadline else ""),
+    "SagaStarted": lambda fact: ("started", f"deadline {_utc(fact.deadline)}" if fact.deadline else ""),
     "Resumed": lambda fact: ("resumed", _resumed(fact)),
     "CallProbed": lambda fact: (f"{fact.call} probed", _found(fact.finding)),
-    "TimerSet": lambda fact: (f"{fact.timer} set", f"until {fact.due:%Y-%m-%d %H:%M:%S}"),
+    "TimerSet": lambda fact: (f"{fact.timer} set", f"until {_utc(fact.due)}"),
     "TimerFired": lambda fact: (f"{fact.timer} passed", ""),
-    "DecisionAwaited": lambda fact: (f"{fact.call} awaited", f"until {fact.due:%Y-%m-%d %H:%M:%S}"),
+    "DecisionAwaited": lambda fact: (f"{fact.call} awaited", f"until {_utc(fact.due)}"),
     "DecisionAnswered": lambda fact: (f"decide {fact.call}", _by(fact)),
     "DecisionIgnored": lambda fact: (f"decide {fact.call}, ignored", _by(fact)),
     "CancelRequested": lambda fact: ("cancel", _by(fact)),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from saga.errors import JournalWriteError, OwnershipLostError, SagaError
+from saga.errors import JournalError, JournalWriteError, OwnershipLostError, SagaError
 
 from ._database import Database, Point, Write
 from ._faults import first_line
@@ -24,6 +25,8 @@ __all__ = (
     "DuplicateInstanceError",
     "NewInstance",
 )
+
+_RETRY_SECONDS = 0.2
 
 
 class DuplicateInstanceError(SagaError):
@@ -47,6 +50,8 @@ class NewInstance:
         request_hash: Tells whether a later start with the same id has the same request.
         fingerprint: Of the saga class that started it.
         kernel: Version of the kernel's rules that it runs under.
+        parent_epoch: Of the claim under which its owner drives the parent. If it is given, the instance starts
+            only while the parent is open under that epoch.
     """
 
     saga: str
@@ -57,6 +62,7 @@ class NewInstance:
     request_hash: str = ""
     fingerprint: str = ""
     kernel: int = 1
+    parent_epoch: int | None = None
 
 
 class Change(NamedTuple):
@@ -105,18 +111,31 @@ class Appender:
         driver = database.driver
         self._database = database
         self._sql = Statements.compiled(database.engine.dialect, database.now)
-        self._connection = database.connect()
-        self._cursor: Any = self._connection.cursor()  # a driver's cursor has no common type
+        self._connect()
+        self._committing = False
         # What a batch can be the cause of: a key that exists, a text that the database cannot hold.
         self._faults = (_NotOwnedError, driver.IntegrityError, driver.DataError, UnicodeError, OverflowError)
 
     def append(self, batches: Sequence[Batch]) -> None:
         """Commit all of them, or none.
 
+        A connection that a PostgreSQL server cut before COMMIT was sent has committed nothing: they are appended
+        again on another one. After that it may have, and only a re-read of the journal can tell.
+
         Raises:
             BatchAtFaultError: if none was written because one of them cannot be.
             Exception: whatever the driver raises. Then nobody knows whether they were written.
         """
+        self._committing = False
+        try:
+            self._append(batches)
+        except self._database.driver.OperationalError:
+            if self._committing or self._database.is_sqlite or not self._connection.driver_connection.closed:
+                raise
+            self._reconnect()
+            self._append(batches)
+
+    def _append(self, batches: Sequence[Batch]) -> None:
         seam = self._database.seam
         seam(Write.FLUSH, Point.BEFORE_BEGIN)
         try:
@@ -128,9 +147,28 @@ class Appender:
             self._connection.rollback()
             raise BatchAtFaultError(first_line(error)) from error
         seam(Write.FLUSH, Point.BEFORE_COMMIT)
+        self._committing = True
         self._connection.commit()
         self._database.count_flush()
         seam(Write.FLUSH, Point.AFTER_COMMIT)
+
+    def _connect(self) -> None:
+        self._connection = self._database.connect()
+        self._cursor: Any = self._connection.cursor()  # a driver's cursor has no common type
+
+    def _reconnect(self) -> None:
+        """Take another connection, as soon as a server that starts anew lets anybody in."""
+        self.discard()
+        latest = time.monotonic() + self._database.patience.total_seconds()
+        while True:
+            try:
+                self._connect()
+            except JournalError:
+                if time.monotonic() > latest:
+                    raise
+                time.sleep(_RETRY_SECONDS)
+            else:
+                return
 
     def fault_of(self, batch: Batch, cause: BatchAtFaultError) -> SagaError:
         """Return why this batch, alone in its transaction, could not be written."""
@@ -139,6 +177,11 @@ class Appender:
         self._connection.rollback()
         if batch.new and row:
             return DuplicateInstanceError(f"an instance {batch.id} exists")
+        if batch.new and batch.new.parent_epoch is not None and isinstance(cause.__cause__, _NotOwnedError):
+            return OwnershipLostError(
+                f"{batch.id} does not start: {batch.new.parent} has ended, or is not this process' any more; "
+                "nothing was written, whoever drives it decides"
+            )
         if not batch.new and (row is None or row[0] != batch.epoch):
             now = f"the journal is at {row[0]}" if row else "the journal holds it no more"
             return OwnershipLostError(
@@ -159,13 +202,14 @@ class Appender:
             self._connection.invalidate()
 
     def _insert(self, batches: Sequence[Batch]) -> None:
-        started = [_started(batch, batch.new) for batch in batches if batch.new]
+        new = [(batch, batch.new) for batch in batches if batch.new]
         facts = [
             (seq, body, payload, batch.id, batch.epoch)
             for batch in batches
             for seq, (body, payload) in enumerate(batch.facts, batch.first_seq)
         ]
-        self._execute(self._sql.start, started)
+        self._execute(self._sql.start, [_started(*one) for one in new if one[1].parent_epoch is None])
+        self._execute(self._sql.start_child, [_child(*one) for one in new if one[1].parent_epoch is not None])
         self._execute(self._sql.append, facts)
         changes = [(batch, batch.change) for batch in batches if batch.change]
         self._execute(self._sql.change, [_changed(*pair) for pair in changes if not pair[1].ended])
@@ -182,13 +226,17 @@ class Appender:
 
 
 class _NotOwnedError(Exception):
-    """Fewer rows were written than were sent: an epoch has moved on."""
+    """Fewer rows were written than were sent: an epoch has moved on, or a child's parent has ended."""
 
 
 def _started(batch: Batch, new: NewInstance) -> tuple[object, ...]:
     at = micros(new.started_at)
     about = (new.request_hash, new.fingerprint, new.kernel)
     return batch.id, new.saga, new.state, at, at, new.parent, new.owner, batch.epoch, *about
+
+
+def _child(batch: Batch, new: NewInstance) -> tuple[object, ...]:
+    return *_started(batch, new), new.parent, new.parent_epoch
 
 
 def _changed(batch: Batch, change: Change) -> tuple[object, ...]:

@@ -66,6 +66,7 @@ class Database:
 
     Attributes:
         address: Where it lies.
+        patience: How long a statement waits for another process that holds what it needs.
         engine: SQLAlchemy's engine, for statements that write.
         now: The time by the database's own clock, in microseconds, for use in a statement.
         flushes: Transactions that were committed through it.
@@ -73,6 +74,7 @@ class Database:
 
     def __init__(self, address: Address, *, patience: timedelta, seam: Seam = undisturbed) -> None:
         self.address = address
+        self.patience = patience
         self.seam = seam
         self.flushes = 0
         self._lock = Lock()

@@ -20,13 +20,12 @@ from saga.kernel import (
     Definition,
     Runs,
     SagaHandle,
-    SagaStarted,
     SagaState,
     SagaSummary,
     check_id,
     definition_of,
+    size_of,
 )
-from saga.kernel._activity import size_of
 
 from ._append import DuplicateInstanceError
 from ._listing import Filter
@@ -275,9 +274,7 @@ class EmbeddedEngine:
         if drive.started:
             saga, same = drive.instance.saga, definition.request.same(drive.instance.request, payload)
         elif isinstance(drive.error, DuplicateInstanceError):
-            first = (await opened.stage.journals.journal(drive.id))[0]
-            saga = first.saga if isinstance(first, SagaStarted) else ""
-            same = definition.request.same(first.payload or "null", payload)
+            saga, same = await opened.stage.journals.compared(drive.id, definition.request, payload)
         elif drive.error is not None:
             raise drive.error
         else:

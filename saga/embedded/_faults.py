@@ -8,13 +8,17 @@ from typing import TypeAlias
 from sqlalchemy.exc import DBAPIError
 
 from saga.errors import (
+    ForeignJournalError,
     JournalCorruptError,
     JournalError,
     JournalLockedError,
+    JournalOrderError,
     JournalReadOnlyError,
+    JournalVersionError,
+    JournalWriteError,
 )
 
-__all__ = ("cause_of", "explained", "first_line")
+__all__ = ("cause_of", "explained", "first_line", "passes")
 
 _READ_ONLY = "cannot be written; open it with a user, on a disk and in a mode that may write"
 _LOCKED = "is held by another process, which did not let go in time; try again, or find who holds it"
@@ -23,6 +27,15 @@ _UNREACHABLE = "cannot be reached; see that the place exists, answers, and lets 
 _FULL = "has no space left; free some, then open the journal again"
 _BROKEN = "failed to read or write its disk; see that the disk is well, then open the journal again"
 _REFUSED = "refused a statement; see the cause, then open the journal again"
+
+_LASTING = (
+    ForeignJournalError,
+    JournalCorruptError,
+    JournalOrderError,
+    JournalReadOnlyError,
+    JournalVersionError,
+    JournalWriteError,
+)
 
 Meaning: TypeAlias = tuple[type[JournalError] | None, str]
 
@@ -61,6 +74,11 @@ def explained(error: BaseException, place: str, otherwise: type[JournalError] = 
     """
     kind, advice = _meaning(cause_of(error))
     return (kind or otherwise)(f"the journal at {place} {advice} ({first_line(error)})")
+
+
+def passes(error: BaseException) -> bool:
+    """Tell whether an error may be gone when the same is tried again: busy, unreachable, cut off."""
+    return isinstance(error, JournalError) and not isinstance(error, _LASTING)
 
 
 def first_line(error: BaseException) -> str:

@@ -10,12 +10,14 @@ from saga.errors import ActRefusedError, SagaError, UnknownSagaError
 from saga.kernel import Instance, decode_fact
 
 from ._drive import rests
+from ._patience import patiently
+from ._starts import hash_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
     from typing import TypeVar
 
-    from saga.kernel import Fact, Request
+    from saga.kernel import Codec, Fact, Request
 
     from ._append import Answer
     from ._drive import Drive
@@ -59,13 +61,24 @@ class EmbeddedJournals:
         """Return the durable facts of an instance, in order."""
         return facts_of(await asyncio.to_thread(self._load, id))
 
+    async def compared(self, id: str, codec: Codec, payload: str) -> tuple[str, bool]:
+        """Return the saga of an instance that exists, and whether its request is the same as another (S14)."""
+        stored = await patiently(self._stage.store.get, id)
+        if stored is None:
+            raise self._unknown(id)
+        if stored.request_hash == hash_of(payload):
+            return stored.saga, True
+        # Another text may still mean the same: a field with its default value, or in another order.
+        [first] = facts_of(await patiently(self._stage.store.load, id, limit=1))
+        return stored.saga, codec.same(first.payload or "null", payload)
+
     async def follow(self, id: str) -> AsyncIterator[Fact]:
         """Yield every fact, from the first to the instance's end, as they become durable."""
         seen, instance = 0, Instance()
         while not instance.ended:
             drive = self._stage.drives.get(id)
             change = None if drive is None else drive.change()
-            rows = await asyncio.to_thread(self._stage.store.load, id, after=seen)
+            rows = await patiently(self._stage.store.load, id, after=seen)
             for fact in facts_of(rows):
                 instance.fold(fact)
                 yield fact
@@ -112,7 +125,7 @@ class EmbeddedJournals:
     async def _watched(self, id: str, *, or_stuck: bool) -> Instance | None:
         """Look at an instance that another process drives, or nobody."""
         self._stage.check_driven(id)
-        instance = await asyncio.to_thread(self.read, id)
+        instance = await patiently(self.read, id)
         if instance.ended or (or_stuck and rests(instance)):
             return instance
         await asyncio.sleep(_LOOK_AGAIN)
@@ -160,10 +173,10 @@ class EmbeddedJournals:
         """Leave a request for whoever drives the instance, now or later, and wait for the answer."""
         requests = self._stage.store.requests
         self._stage.check_driven(id)
-        check_open_instance(await asyncio.to_thread(self._stage.store.get, id), request)
+        check_open_instance(await patiently(self._stage.store.get, id), request)
         number = await asyncio.to_thread(requests.put, id, request.model_dump_json())
         while True:
-            reply = await asyncio.to_thread(requests.reply, number)
+            reply = await patiently(requests.reply, number)
             if reply.answer is not None or reply.ended:
                 return check_reply(id, request, reply)
             self._stage.check_driven(id)

@@ -15,6 +15,7 @@ from ._performer import Performer
 from ._stage import Stage
 from ._store import Store
 from ._tending import Tending
+from ._tenure import Tenure
 from ._threads import Threads
 
 if TYPE_CHECKING:
@@ -100,7 +101,10 @@ class OpenJournal:
         settings: Settings,
     ) -> Self:
         clock, threads = Clock(), Threads(settings.threads, name="saga-activity")
-        performer = Performer(participants, clock=clock, threads=threads, payload_limit=settings.payload_limit)
+        tenure = Tenure(settings.lease)
+        performer = Performer(
+            participants, clock=clock, threads=threads, tenure=tenure, payload_limit=settings.payload_limit
+        )
         ownership = store.ownership(lease=settings.lease)
         writer = store.writer(asyncio.get_running_loop())
         stage = Stage(
@@ -112,12 +116,12 @@ class OpenJournal:
             owner=ownership.owner,
             payload_limit=settings.payload_limit,
         )
-        tending = Tending(store, ownership, stage, retention=settings.retention)
+        tending = Tending(store, ownership, tenure, stage, retention=settings.retention)
         return cls(store, stage, writer, ownership, performer, tending, threads)
 
     async def begin(self) -> None:
         """Join those that share the journal, and resume what nobody drives."""
-        await asyncio.to_thread(self._ownership.beat)
+        await self._tending.beat()
         await self._tending.begin()
 
     async def leave(self, grace: timedelta) -> None:
@@ -135,7 +139,7 @@ class OpenJournal:
         self._tending.close()
         await self.stage.leave(grace)
         await self._tending.end()
-        self._performer.close()
+        await self._performer.end()
         self._threads.shutdown()
         await asyncio.to_thread(self._close)
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from secrets import token_urlsafe
 from typing import Final, NamedTuple
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, Update, delete, func, insert, select, update
 
 from ._database import Database, Write
 from ._process import Process
@@ -101,6 +101,19 @@ class Ownership:
             self._bury(connection)
             return sorted(claimed)
 
+    def reclaim(self, ids: Collection[str]) -> list[Claim]:
+        """Take over again what is this owner's already, so that nothing of its former drives is written any more.
+
+        Returns:
+            A claim for each that is still open and this owner's.
+
+        Raises:
+            JournalError: if the journal cannot be written.
+        """
+        mine = (_OPEN, instances.c.owner == self.owner, instances.c.id.in_(ids))
+        with self._database.transaction(Write.CLAIM) as connection:
+            return sorted(self._raise_epoch(connection, update(instances).where(*mine), crashed=False))
+
     def owned(self) -> dict[str, int]:
         """Return the open instances that are this owner's, with their epochs."""
         query = select(instances.c.id, instances.c.epoch).where(_OPEN, instances.c.owner == self.owner)
@@ -143,13 +156,14 @@ class Ownership:
             .with_for_update(skip_locked=True)
             .cte("due")
         )
-        claim = (
-            update(instances)
-            .where(instances.c.number.in_(select(due.c.number)))
-            .values(owner=self.owner, epoch=instances.c.epoch + 1)
-            .returning(instances.c.number, instances.c.id, instances.c.saga, instances.c.epoch)
+        taken = update(instances).where(instances.c.number.in_(select(due.c.number)))
+        return self._raise_epoch(connection, taken, crashed=crashed)
+
+    def _raise_epoch(self, connection: Connection, taken: Update, *, crashed: bool) -> list[Claim]:
+        claim = taken.values(owner=self.owner, epoch=instances.c.epoch + 1)
+        rows = connection.execute(
+            claim.returning(instances.c.number, instances.c.id, instances.c.saga, instances.c.epoch)
         )
-        rows = connection.execute(claim).all()
         return [Claim(row.number, row.id, row.saga, row.epoch, crashed) for row in rows]
 
     def _bury(self, connection: Connection) -> None:

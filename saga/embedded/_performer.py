@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import random
-from contextvars import copy_context
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from saga.errors import ParticipantError
 from saga.kernel import Attempt, CallState, Failure, Outcome, attempt
 
-from ._watch import Watch
+from ._running import Activities, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from saga.kernel import Activity, Call, Definition, Policy
 
     from ._clock import Clock
+    from ._tenure import Tenure
 
 __all__ = ("Performer", "missing_participants")
 
@@ -44,28 +45,33 @@ class Performer:
         participants: The real participants, by name.
         clock: Tells the time.
         threads: Runs activities that are not `async`.
+        tenure: Tells whether attempts may begin.
         payload_limit: Largest output, in bytes of JSON.
 
     Attributes:
         active: How many attempts run now.
-        closing: Whether a cancelled attempt is left to the next owner.
     """
 
     def __init__(
-        self, participants: Mapping[str, object], *, clock: Clock, threads: Executor, payload_limit: int
+        self,
+        participants: Mapping[str, object],
+        *,
+        clock: Clock,
+        threads: Executor,
+        tenure: Tenure,
+        payload_limit: int,
     ) -> None:
         self._participants = participants
         self._clock = clock
-        self._threads = threads
+        self._tenure = tenure
         self._payload_limit = payload_limit
-        self._watch = Watch()
-        self._functions: dict[str, Callable[[Any], object]] = {}
-        self.closing = False
+        self._activities = Activities(threads)
+        self._functions: dict[str, Callable[[Any], Any]] = {}
         self.active = 0
 
-    def close(self) -> None:
-        """Watch no time limits any more."""
-        self._watch.close()
+    async def end(self) -> None:
+        """Give what was cancelled a moment to end; what goes on is named in the log."""
+        await self._activities.leave()
 
     async def perform(self, call: Call, failed: Callable[[Failure, bool], None]) -> Outcome:
         """Perform one activity and return its settled outcome; cancelling asks it to stop."""
@@ -90,32 +96,46 @@ class Performer:
     # -- one attempt ---------------------------------------------------------------------
 
     async def _attempt(self, call: Call, attempts: _Attempts) -> Attempt:
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - coroutines of an engine run in tasks
-        if self.closing:
-            raise asyncio.CancelledError  # nothing starts any more
+        if not self._tenure.holds and await self._stopped_meanwhile():
+            return _NOT_BEGUN
         attempts.made += 1
         attempts.overdue = False
+        limits = Limits(call.key, call.activity.policy.timeout.total_seconds())
         self.active += 1
-        self._watch.begin(task, call.activity.policy.timeout.total_seconds(), task.get_loop())
         try:
-            last = await self._once(call, attempts)
+            last = await self._once(call, attempts, limits)
         except asyncio.CancelledError as error:
-            last = self._cut_short(call, attempts, task, error)
+            last = self._cut_short(attempts, limits, Failure.of(error))
         finally:
             self.active -= 1
-            overdue = self._watch.end(task)
-        if overdue:
-            task.uncancel()  # it answered all the same
-        return replace(last, final=True) if task.cancelling() else last
+        return replace(last, final=True) if limits.stopped else last
 
-    async def _once(self, call: Call, attempts: _Attempts) -> Attempt:
+    async def _stopped_meanwhile(self) -> bool:
+        """Wait until nobody can have taken over what this process drives; tell whether it was asked to stop.
+
+        Whatever was taken over is let go of before the wait ends, so that no attempt of it begins.
+        """
+        try:
+            await self._tenure.renewed()
+        except asyncio.CancelledError:
+            return True
+        return False
+
+    async def _once(self, call: Call, attempts: _Attempts, limits: Limits) -> Attempt:
+        function, activities = self._function(call.activity.activity), self._activities
+
+        async def on_loop(value: Any) -> Any:  # any input, any output
+            return await activities.on_loop(function, value, limits)
+
+        async def in_thread(function: Callable[[Any], object], value: Any) -> object:  # any input
+            return await activities.in_thread(function, value, limits)
+
         try:
             return await attempt(
                 call,
-                self._function(call.activity.activity),
+                on_loop if inspect.iscoroutinefunction(function) else function,
                 number=call.attempts + attempts.made,
-                in_thread=self._in_thread,
+                in_thread=in_thread,
                 payload_limit=self._payload_limit,
             )
         except (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit):
@@ -123,30 +143,20 @@ class Performer:
         except BaseException as error:  # noqa: BLE001 - such as SystemExit: the process is not the activity's to end
             return Attempt(CallState.IN_DOUBT, failure=Failure.of(error))
 
-    def _cut_short(
-        self, call: Call, attempts: _Attempts, task: asyncio.Task[Any], error: asyncio.CancelledError
-    ) -> Attempt:
-        """Say what an attempt came to that ended by a cancellation."""
-        attempts.overdue = self._watch.end(task)
-        if attempts.overdue:
-            task.uncancel()
-        if self.closing:
-            raise error  # nothing is recorded for it; the next owner goes on (S6)
-        if task.cancelling():
-            attempts.overdue_at = self._clock.now()
-            return _stopped(None)
-        if not attempts.overdue:
-            return Attempt(CallState.IN_DOUBT, failure=Failure.of(error))  # it raised that by itself
+    def _cut_short(self, attempts: _Attempts, limits: Limits, failure: Failure) -> Attempt:
+        """Say what an attempt came to that ended by a cancellation, or was given up."""
+        attempts.overdue = limits.overdue
+        if not (limits.stopped or limits.overdue):
+            return Attempt(CallState.IN_DOUBT, failure=failure)  # it raised that by itself
         attempts.overdue_at = self._clock.now()
-        text = f"no answer within {call.activity.policy.timeout.total_seconds():g} s"
+        if limits.stopped:
+            return _stopped(None)
+        text = f"no answer within {limits.seconds:g} s"
+        if limits.forsaken:
+            text += ", and it did not stop when it was asked to"
         return Attempt(CallState.IN_DOUBT, failure=Failure(type="TimeoutError", message=text))
 
-    async def _in_thread(self, function: Callable[[Any], object], value: Any) -> object:  # any input
-        loop = asyncio.get_running_loop()
-        context = copy_context()
-        return await loop.run_in_executor(self._threads, lambda: context.run(function, value))
-
-    def _function(self, activity: Activity | None) -> Callable[[Any], object]:
+    def _function(self, activity: Activity | None) -> Callable[[Any], Any]:
         if activity is None:
             msg = "a nested saga is performed by its engine"
             raise ParticipantError(msg)
@@ -183,9 +193,13 @@ class Performer:
         try:
             return await _retrying(call.activity.policy, note)(once)
         except asyncio.CancelledError:
-            if self.closing:
-                raise
             return _stopped(last.failure)
+
+
+# Nothing happened, unless an attempt before had been left without an answer.
+_NOT_BEGUN = Attempt(
+    CallState.REJECTED, failure=Failure(type="NotStarted", message="it was asked to stop before it began"), final=True
+)
 
 
 def _stopped(failure: Failure | None) -> Attempt:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from saga.errors import EngineClosedError, JournalWriteError, OwnershipLostError, SagaError
-from saga.kernel import KERNEL_VERSION, Decider, SagaStarted, SagaState, resume
+from saga.kernel import Decider, resume
 
-from ._append import DuplicateInstanceError, NewInstance
+from ._append import DuplicateInstanceError
 from ._drive import Drive
+from ._faults import first_line, passes
 from ._journals import EmbeddedJournals, facts_of
 from ._nested import perform_child
+from ._patience import patiently
+from ._starts import first_fact, new_instance, suspended
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -25,10 +27,11 @@ if TYPE_CHECKING:
     from ._clock import Clock
     from ._ownership import Claim
     from ._performer import Performer
+    from ._starts import Parent
     from ._store import Store, StoredFact
     from ._writer import Done, Writer
 
-__all__ = ("Stage", "hash_of")
+__all__ = ("Broken", "Stage")
 
 logger = logging.getLogger(__name__)
 
@@ -37,9 +40,16 @@ T = TypeVar("T")
 _STILL = 0.01  # seconds between two looks whether activities have ended, while leaving
 
 
-def hash_of(payload: str) -> str:
-    """Return a short hash of a request, to tell whether another start means the same instance (S14)."""
-    return hashlib.blake2b(payload.encode(), digest_size=12).hexdigest()
+class Broken(NamedTuple):
+    """Why an instance is not driven though this process owns it.
+
+    Attributes:
+        error: Why.
+        claim: The claim under which nothing was written yet; None if a drive has been there.
+    """
+
+    error: Exception
+    claim: Claim | None = None
 
 
 class Stage:
@@ -47,7 +57,7 @@ class Stage:
 
     Attributes:
         drives: The instances that this process drives, by id.
-        broken: Why this process cannot drive instances that it owns, by id; their next owner may.
+        broken: Why this process cannot drive instances that it owns, by id; it tries again, less and less often.
         journals: Reads them, waits for them, and sends requests to those who drive them.
         leaving: Whether the engine is closing.
         over: Set when it drives nothing any more: closed, or after a failed flush.
@@ -65,7 +75,7 @@ class Stage:
         payload_limit: int,
     ) -> None:
         self.drives: dict[str, Drive] = {}
-        self.broken: dict[str, Exception] = {}
+        self.broken: dict[str, Broken] = {}
         self.store = store
         self.definitions = definitions
         self._writer = writer
@@ -104,9 +114,7 @@ class Stage:
 
     # -- starting and resuming -----------------------------------------------------------
 
-    def launch(
-        self, definition: Definition, id: str, payload: str, *, parent: str | None = None, handed_over: bool = False
-    ) -> Drive:
+    def launch(self, definition: Definition, id: str, payload: str, parent: Parent | None = None) -> Drive:
         """Start an instance; the caller looks at the drive's `error` after its first flush.
 
         Raises:
@@ -114,42 +122,40 @@ class Stage:
             JournalWriteError: if a flush failed before.
         """
         self.check_open()
-        at = self._clock.now()
+        started = first_fact(definition, id, payload, at=self._clock.now(), parent=parent)
+        new = new_instance(started, owner=self._owner, parent=parent)
         decider = Decider(definition, payload_limit=self._payload_limit)
-        started = SagaStarted(
-            at=at,
-            saga=definition.saga,
-            id=id,
-            fingerprint=definition.fingerprint,
-            deadline=at + definition.deadline if definition.deadline else None,
-            parent=parent,
-            handed_over=handed_over or None,
-            payload=payload,
-        )
-        new = NewInstance(
-            saga=definition.saga,
-            state=SagaState.RUNNING.value,
-            started_at=at,
-            owner=self._owner,
-            parent=parent,
-            request_hash=hash_of(payload),
-            fingerprint=definition.fingerprint,
-            kernel=KERNEL_VERSION,
-        )
         drive = Drive(self, id, epoch=1, seq=1, decider=decider, new=new)
         # In a callback: the deterministic loop may not be pumped from inside a task.
         self._loop.call_soon(drive.begin, started)
         self._go(drive)
         return drive
 
-    async def ensure(self, definition: Definition, id: str, payload: str, *, parent: str, handed_over: bool) -> None:
-        """Start a child unless it exists already, as after a crash of its parent."""
-        if id in self.drives or await asyncio.to_thread(self.store.get, id) is not None:
+    async def ensure(self, definition: Definition, id: str, payload: str, parent: Parent) -> None:
+        """Start a child unless it exists already, as after a crash of its parent.
+
+        Raises:
+            OwnershipLostError: if the parent has ended, or another process drives it; the child did not start.
+        """
+        if id in self.drives or await patiently(self.store.get, id) is not None:
             return
-        drive = self.launch(definition, id, payload, parent=parent, handed_over=handed_over)
+        drive = self.launch(definition, id, payload, parent)
         await drive.start()
         if drive.error is not None and not isinstance(drive.error, DuplicateInstanceError):
             raise drive.error
+
+    async def suspend(self, definition: Definition, id: str, payload: str, parent: Parent) -> bool:
+        """Take the id of a child that did not start, durably, so that whoever starts it late is refused.
+
+        Returns:
+            False if it has started meanwhile.
+        """
+        at, told = self._clock.now(), self._loop.create_future()
+        self.submit(suspended(definition, id, payload, at=at, owner=self._owner, parent=parent), told.set_result)
+        error = await asyncio.shield(told)
+        if error is not None and not isinstance(error, DuplicateInstanceError):
+            raise error
+        return error is None
 
     async def resume(self, claim: Claim, rows: list[StoredFact]) -> None:
         """Go on with an instance that was claimed."""
@@ -160,9 +166,8 @@ class Stage:
         try:
             facts = facts_of(rows)
             decider = await self.in_callback(lambda: resume(definition, facts, payload_limit=self._payload_limit))
-        except Exception as error:
-            self.broken[claim.id] = error
-            logger.exception("an instance cannot be resumed", extra={"saga": claim.saga, "id": claim.id})
+        except Exception as error:  # noqa: BLE001 - one instance must not keep the others
+            self._give_up(claim.saga, claim.id, Broken(error, claim), "an instance cannot be resumed")
             return
         drive = Drive(self, claim.id, epoch=claim.epoch, seq=len(rows) + 1, decider=decider)
         await self.in_callback(lambda: drive.resumed(crashed=claim.crashed))
@@ -194,7 +199,7 @@ class Stage:
         try:
             await drive.conduct()
             while not drive.instance.ended:
-                rows = await asyncio.to_thread(self.store.load, drive.id)
+                rows = await patiently(self.store.load, drive.id)
                 await self.in_callback(lambda: drive.replayed(self._replayed(drive, rows)))  # noqa: B023 - awaited here
                 await drive.conduct()
         except asyncio.CancelledError:
@@ -224,8 +229,18 @@ class Stage:
         elif isinstance(error, OwnershipLostError):
             logger.warning("another process took an instance over", extra=fields)
         elif not isinstance(error, DuplicateInstanceError) and not self.leaving:
-            self.broken[drive.id] = error
-            logger.error("an instance is no longer driven by this engine", extra=fields, exc_info=error)
+            self._give_up(drive.definition.saga, drive.id, Broken(error), "an instance is no longer driven")
+
+    def _give_up(self, saga: str, id: str, broken: Broken, what: str) -> None:
+        """Say once why an instance is not driven here; `Tending` tries again."""
+        known, self.broken[id], error = self.broken.get(id), broken, broken.error
+        if known is not None and str(known.error) == str(error):
+            return
+        ours = isinstance(error, SagaError)  # such an error says what to do, and a traceback would not
+        reason = error if ours else first_line(error)
+        fields = {"saga": saga, "id": id}
+        text = "%s: %s %s: %s; this engine tries again, and so does the next that opens the journal"
+        logger.error(text, what, saga, id, reason, extra=fields, exc_info=None if ours else error)
 
     def _stop(self, drive: Drive, error: Exception) -> None:
         drive.error = drive.error or error
@@ -271,12 +286,13 @@ class Stage:
             EngineClosedError: and `JournalWriteError`, as `check_open`.
         """
         self.check_open()
-        error = self.broken.get(id)
+        error = self.broken[id].error if id in self.broken else None
+        if error is None or passes(error):
+            return  # what passes is tried again in a moment
         if isinstance(error, SagaError):
             raise error
-        if error is not None:
-            msg = f"{id} is no longer driven by this engine ({type(error).__name__}); its next owner will try again"
-            raise SagaError(msg) from error
+        msg = f"{id} is not driven by this engine ({first_line(error)}); it tries again, and so does its next owner"
+        raise SagaError(msg) from error
 
     # -- leaving -------------------------------------------------------------------------
 
@@ -290,7 +306,6 @@ class Stage:
         self._until = self._loop.time() + grace.total_seconds()
         while self._performer.active and self._loop.time() < self._until and self.failure is None:  # noqa: ASYNC110 - rare
             await asyncio.sleep(_STILL)
-        self._performer.closing = True
         tasks = [drive.task for drive in self.drives.values() if drive.task is not None]
         for task in tasks:
             task.cancel()

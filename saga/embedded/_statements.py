@@ -21,6 +21,8 @@ class Statements:
     Attributes:
         start: Inserts an instance: id, saga, state, started at, changed at, parent, owner, epoch, request
             hash, fingerprint, version of the kernel.
+        start_child: Does it, if the parent is open and its epoch still holds: the same, and then the parent's
+            id and epoch.
         append: Inserts a fact, if the epoch still holds: seq, body, payload, id, epoch.
         change: Updates a state, if the epoch still holds: state, changed at, id, epoch.
         end: Does it for the last time: state, changed at, ended at, id, epoch.
@@ -29,6 +31,7 @@ class Statements:
     """
 
     start: str
+    start_child: str
     append: str
     change: str
     end: str
@@ -47,6 +50,7 @@ class Statements:
         state: dict[str, ColumnElement[Any]] = {"state": bindparam("to"), "changed_at": bindparam("at")}
         return cls(
             start=sql(_start()),
+            start_child=sql(_start_child()),
             append=sql(_append()),
             change=sql(change.values(state)),
             end=sql(change.values(state | {"ended_at": bindparam("end"), "owner": literal_column("''")})),
@@ -55,9 +59,20 @@ class Statements:
         )
 
 
+_GIVEN = [column.name for column in instances.c if column.name not in {"number", "ended_at"}]
+
+
 def _start() -> Insert:
-    given = [column.name for column in instances.c if column.name not in {"number", "ended_at"}]
-    return insert(instances).values({name: bindparam(name) for name in given})
+    return insert(instances).values({name: bindparam(name) for name in _GIVEN})
+
+
+def _start_child() -> Insert:
+    # A condition of the statement itself: between a look at the parent and the start of its child, the process
+    # may be paused, and the parent taken over and compensated. FOR SHARE for the same reason as below.
+    given = [bindparam(name, type_=instances.c[name].type) for name in _GIVEN]
+    parent = (instances.c.id == bindparam("of"), instances.c.epoch == bindparam("at_epoch"))
+    source = select(*given).where(*parent, instances.c.ended_at.is_(None)).with_for_update(read=True)
+    return insert(instances).from_select(_GIVEN, source)
 
 
 def _append() -> Insert:

@@ -123,13 +123,14 @@ class Store:
         with self._database.read() as connection:
             return _listing.find(connection, id)
 
-    def load(self, id: str, *, after: int = -1) -> list[StoredFact]:
-        """Return the facts of an instance, in order: those with a number above `after`."""
+    def load(self, id: str, *, after: int = -1, limit: int | None = None) -> list[StoredFact]:
+        """Return the facts of an instance, in order: those with a number above `after`, at most `limit`."""
         query = (
             select(facts.c.seq, facts.c.body, facts.c.payload)
             .join(instances, instances.c.number == facts.c.number)
             .where(instances.c.id == id, facts.c.seq > after)
             .order_by(facts.c.seq)
+            .limit(limit)
         )
         with self._database.read() as connection:
             return [tuple(row) for row in connection.execute(query)]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from saga.errors import JournalError, SagaError
 from saga.kernel import decode_request
 
 from ._append import Answer
+from ._faults import first_line
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ._requests import Request
     from ._stage import Stage
     from ._store import Store
+    from ._tenure import Tenure
 
 __all__ = ("Tending",)
 
@@ -26,19 +28,35 @@ logger = logging.getLogger(__name__)
 
 _LOOK = 0.1  # seconds between two looks for requests from other processes
 _CLAIMED_AT_ONCE = 1000
+_LONGEST_PAUSE = 60.0
+
+
+class _Again(NamedTuple):
+    """When an instance is tried again, and after how long if that fails too; in seconds."""
+
+    due: float
+    pause: float = 0.1
+
+    def later(self, now: float) -> _Again:
+        """Return the time after the next."""
+        return _Again(now + self.pause, min(2 * self.pause, _LONGEST_PAUSE))
 
 
 class Tending:
     """Tends the journal for one engine, in the background."""
 
-    def __init__(self, store: Store, ownership: Ownership, stage: Stage, *, retention: timedelta | None) -> None:
+    def __init__(
+        self, store: Store, ownership: Ownership, tenure: Tenure, stage: Stage, *, retention: timedelta | None
+    ) -> None:
         self._store = store
         self._ownership = ownership
+        self._tenure = tenure
         self._stage = stage
         self._retention = retention
         self._every = ownership.lease.total_seconds() / 4
         self._in_progress: dict[int, asyncio.Task[None]] = {}
         self._waiting: list[Claim] = []
+        self._again: dict[str, _Again] = {}
         self._loop = asyncio.get_running_loop()
         self._closing = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -64,14 +82,26 @@ class Tending:
 
     # -- signs of life -------------------------------------------------------------------
 
+    async def beat(self) -> None:
+        """Give a sign of life, and let go of what others took over because there was none for too long.
+
+        Raises:
+            JournalError: if the journal cannot be written.
+        """
+        began = self._tenure.now()
+        started = [drive for drive in self._stage.drives.values() if drive.started]
+        if not await asyncio.to_thread(self._ownership.beat):
+            self._stage.check_lost(started, await asyncio.to_thread(self._ownership.owned))
+        self._tenure.renew(began)
+
     async def _beat(self) -> None:
         while not await _set_within(self._stage.over, self._every):
             try:
-                started = [drive for drive in self._stage.drives.values() if drive.started]
-                if not await asyncio.to_thread(self._ownership.beat):
-                    self._stage.check_lost(started, await asyncio.to_thread(self._ownership.owned))
-            except JournalError:
-                logger.warning("the journal does not answer, so others may take over", exc_info=True)
+                await self.beat()
+            except JournalError as error:
+                logger.warning("the journal does not answer, so others may take over: %s", error)
+            except Exception:
+                logger.exception("no sign of life could be given")
         if self._stage.failure is not None:
             with suppress(JournalError):  # then others wait until the lease has passed
                 await asyncio.to_thread(self._ownership.release)
@@ -102,6 +132,27 @@ class Tending:
                 return
             await self._stage.resume(claim, rows)
 
+    async def _try_again(self) -> None:
+        """Resume what this process owns and could not drive when it tried before."""
+        broken, now = self._stage.broken, self._loop.time()
+        self._again = {id: self._again.get(id) or _Again(now) for id in broken}
+        due = [id for id, again in self._again.items() if again.due <= now][:_CLAIMED_AT_ONCE]
+        if not due:
+            return
+        for id in due:
+            self._again[id] = self._again[id].later(now)
+        waiting = {claim.id for claim in self._waiting}
+        self._waiting += [claim for id in due if (claim := broken[id].claim) is not None and id not in waiting]
+        await self._reclaim([id for id in due if broken[id].claim is None and id not in waiting])
+        await self._resume()
+
+    async def _reclaim(self, ids: list[str]) -> None:
+        """Fence off what former drives may have left in the writer's queue."""
+        claims = await asyncio.to_thread(self._ownership.reclaim, ids) if ids else []
+        self._waiting += claims
+        for id in set(ids) - {claim.id for claim in claims}:
+            self._stage.broken.pop(id, None)  # it has ended, or is not this process' any more
+
     async def _tend(self) -> None:
         due = self._loop.time() + self._every
         pause = _LOOK
@@ -110,14 +161,15 @@ class Tending:
                 return
             try:
                 await self._take_requests()
+                await self._try_again()
                 if self._loop.time() >= due:
                     due = self._loop.time() + self._every
                     await self.claim()
                     await self._purge()
                 pause = _LOOK
-            except JournalError:
+            except JournalError as error:
                 pause = max(_LOOK, self._every)  # it may come back; until then others take over
-                logger.warning("the journal does not answer", exc_info=True)
+                logger.warning("the journal could not be tended: %s", error)
             except Exception:
                 pause = max(_LOOK, self._every)
                 logger.exception("the journal could not be tended")
@@ -145,6 +197,10 @@ class Tending:
             await self._stage.journals.hand_over(request.id, asked, [Answer(request.request)])
         except SagaError as error:
             await self._refuse(request, error)
+        except Exception as error:
+            logger.exception("request %s of %s could not be served", request.request, request.id)
+            failed = f"{request.id}: the engine could not act on this ({first_line(error)}); its log tells more"
+            await self._refuse(request, SagaError(failed))
 
     async def _refuse(self, request: Request, error: SagaError) -> None:
         with suppress(JournalError):  # then it is found, and refused, again

@@ -4,7 +4,7 @@ from saga.kernel._activity import Activity, Codec, activity_of, codec_of, partic
 from saga.kernel._attempt import RECORDED, Attempt, attempt
 from saga.kernel._conductor import Conductor
 from saga.kernel._context import StepContext, current_step, maybe_current_step
-from saga.kernel._decider import PAYLOAD_LIMIT, RESUME_LIMIT, Decider
+from saga.kernel._decider import RESUME_LIMIT, Decider
 from saga.kernel._definition import (
     DecisionDefinition,
     Definition,
@@ -13,13 +13,16 @@ from saga.kernel._definition import (
     definition_of,
 )
 from saga.kernel._diagram import class_diagram, instance_diagram, states_diagram
+from saga.kernel._edge import PAYLOAD_LIMIT
 from saga.kernel._facts import KERNEL_VERSION, Fact, SagaStarted, decode_fact, encode_fact
 from saga.kernel._handle import Engine, Journals, SagaHandle, SagaSummary
-from saga.kernel._handover import entries_of
-from saga.kernel._instance import CallRecord, Instance
+from saga.kernel._handover import child_outcome, handed_over, not_started
+from saga.kernel._instance import Instance
 from saga.kernel._names import ID_LENGTH, action_key, call_name, check_id, child_id, role_name
 from saga.kernel._pairing import show_type
+from saga.kernel._payloads import size_of
 from saga.kernel._policy import FOREVER, ONCE, Policy, Retry
+from saga.kernel._records import CallRecord
 from saga.kernel._replay import replay, resume
 from saga.kernel._requests import Abort, Cancel, Decide, Request, Resolve, Skip, decode_request
 from saga.kernel._requests import Retry as RetryRequest
@@ -122,6 +125,7 @@ __all__ = (
     "call_name",
     "check_id",
     "child_id",
+    "child_outcome",
     "class_diagram",
     "codec_of",
     "current_step",
@@ -130,14 +134,16 @@ __all__ = (
     "definition_of",
     "encode_fact",
     "ending_of",
-    "entries_of",
+    "handed_over",
     "instance_diagram",
     "maybe_current_step",
+    "not_started",
     "participant",
     "replay",
     "resume",
     "role_name",
     "show_type",
+    "size_of",
     "states_diagram",
     "view_of",
 )

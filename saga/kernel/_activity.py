@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
-from saga.errors import InvalidRequestError, OutsideSagaError
+from saga.errors import InvalidRequestError, OutsideSagaError, ParticipantError
 from saga.kernel._pairing import show_type
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ __all__ = (
     "join_object",
     "participant",
     "resolved_hints",
-    "size_of",
+    "shown",
 )
 
 Participant = TypeVar("Participant")
@@ -36,7 +36,7 @@ class StandInMethod:
 
     __slots__ = ("function", "kind", "method", "participant")
 
-    def __init__(self, kind: type, participant: str, method: str, function: Callable[..., object]) -> None:
+    def __init__(self, kind: type, participant: str, method: str, function: Callable[..., object] | None) -> None:
         self.kind = kind
         self.participant = participant
         self.method = method
@@ -63,11 +63,11 @@ class _StandIn:
         self._name = name
 
     def __getattr__(self, method: str) -> StandInMethod:
-        function = getattr(self._kind, method, None)
-        if method.startswith("_") or not callable(function):
-            msg = f"{self._kind.__name__} has no method {method!r} that participant {self._name!r} could offer"
+        if method.startswith("_"):  # Python and its tools ask for such names too
+            msg = f"{self._kind.__name__}.{method} is private, so participant {self._name!r} does not offer it"
             raise AttributeError(msg)
-        return StandInMethod(self._kind, self._name, method, function)
+        function = getattr(self._kind, method, None)
+        return StandInMethod(self._kind, self._name, method, function if callable(function) else None)
 
     def __repr__(self) -> str:
         return f"participant({self._kind.__name__}, {self._name!r})"
@@ -84,15 +84,21 @@ def participant(kind: type[Participant], name: str) -> Participant:
         kind: Class whose methods are the activities. For interface-only use, a base class whose methods raise.
         name: Name of the participant, an identifier.
 
+    Raises:
+        ParticipantError: if the name is no identifier, or `kind` is no class.
+
     Example:
         >>> class Bank:
         ...     async def debit(self, amount: int) -> str: ...
         >>> participant(Bank, "source_bank").debit
         source_bank.debit
     """
-    if not name.isidentifier():
-        msg = f"a participant's name is an identifier such as 'source_bank', not {name!r}"
-        raise ValueError(msg)
+    if not isinstance(kind, type):
+        msg = f"participant({kind!r}, {name!r}): give the class whose methods are the activities, then the name"
+        raise ParticipantError(msg)
+    if not (isinstance(name, str) and name.isidentifier()):
+        msg = f"participant({kind.__name__}, {name!r}): a participant's name is an identifier such as 'source_bank'"
+        raise ParticipantError(msg)
     return cast("Participant", _StandIn(kind, name))
 
 
@@ -162,11 +168,6 @@ def _fails(type_: object, error: Exception) -> InvalidRequestError:
     return InvalidRequestError(f"this does not fit {show_type(type_)}:\n  (value): {type(error).__name__}")
 
 
-def size_of(payload: str) -> int:
-    """Return how many bytes a payload takes."""
-    return len(payload) if payload.isascii() else len(payload.encode())
-
-
 def codec_of(type_: Any) -> Codec:  # any annotation
     """Return the codec of a type.
 
@@ -215,16 +216,32 @@ def activity_of(function: object, scope: Mapping[str, object]) -> Activity:
         TypeError: if it has no stable name, or its one argument or its result has no type.
     """
     if isinstance(function, StandInMethod):
+        if function.function is None:
+            raise TypeError(_no_method(function))
         takes, returns = _types(function.function, scope, bound=True, name=repr(function))
         return Activity(repr(function), function.participant, function.method, function.function, takes, returns)
     if not inspect.isfunction(function) or function.__name__ == "<lambda>":
         msg = (
-            f"{function!r} has no stable name. Use a function made with def, or a method of "
+            f"{shown(function)} has no stable name. Use a function made with def, or a method of "
             "participant(...); lambdas, partials and bound methods change between deployments."
         )
         raise TypeError(msg)
     takes, returns = _types(function, scope, bound=False, name=function.__name__)
     return Activity(_plain_name(function), None, None, function, takes, returns)
+
+
+def _no_method(method: StandInMethod) -> str:
+    kind = method.kind
+    public = [name for name in dir(kind) if not name.startswith("_") and callable(getattr(kind, name))]
+    return f"{kind.__name__} has no method {method.method!r} for participant {method.participant!r}; it has " + (
+        ", ".join(public) or "none"
+    )
+
+
+def shown(value: object) -> str:
+    """Return what an author wrote, as far as it has a name: no addresses."""
+    name = getattr(value, "__qualname__", None)
+    return name.rpartition(".")[2] if isinstance(name, str) else repr(value)
 
 
 def _plain_name(function: Callable[..., object]) -> str:
@@ -258,7 +275,7 @@ def resolved_hints(function: Callable[..., object], scope: Mapping[str, object],
     """
     try:
         return get_type_hints(function, localns=dict(scope), include_extras=True)
-    except NameError as error:
+    except Exception as error:  # noqa: BLE001 - annotations are expressions of the author's
         msg = f"{name}: {error}; models used in annotations must exist when the saga class is made"
         raise TypeError(msg) from None
 

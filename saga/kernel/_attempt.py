@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from saga.errors import InvalidRequestError, PayloadTooLargeError, StepRejected
-from saga.kernel._activity import size_of
 from saga.kernel._context import StepContext, running_step
+from saga.kernel._payloads import size_of
 from saga.kernel._values import AskAgain, CallState, Failure, Role
 
 if TYPE_CHECKING:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import inspect
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from saga.errors import Fault, SagaDefinitionError, SagaError
-from saga.kernel._activity import Activity, Codec, activity_of, codec_of, resolved_hints
+from saga.errors import Fault, SagaDefinitionError
+from saga.kernel._activity import Activity, Codec, activity_of, codec_of, resolved_hints, shown
 from saga.kernel._definition import (
     DecisionDefinition,
     Definition,
     RoleDefinition,
     StepDefinition,
-    definition_of,
     fingerprint_of,
+    known_definition,
+    no_saga_class,
     roles_of,
+    short_place,
 )
 from saga.kernel._pairing import effect_of, wrong_pair
 from saga.kernel._policy import FOREVER, Policy, time_faults
@@ -43,7 +44,9 @@ class _Findings:
 
     def add(self, declared: Declared | None, name: str, text: str, where: str = "") -> None:
         place = declared.where if declared is not None else where
-        self.faults.append(Fault(short_place(place), name, text))
+        fault = Fault(short_place(place), name, text.rstrip(".") + ".")
+        if fault not in self.faults:  # one type may be at fault in several places of a step
+            self.faults.append(fault)
 
     def codec(
         self, declared: Declared | None, name: str, type_: Any, where: str = ""
@@ -66,12 +69,6 @@ class _Findings:
             return None
 
 
-def short_place(where: str) -> str:
-    """Return `file.py:17` without the directories."""
-    path, _, line = where.rpartition(":")
-    return f"{Path(path).name}:{line}"
-
-
 def check(cls: type, *, saga: str, where: str, scope: Mapping[str, object], twice: Iterable[Declared]) -> Definition:
     """Check a saga class and resolve its types.
 
@@ -90,7 +87,9 @@ def check(cls: type, *, saga: str, where: str, scope: Mapping[str, object], twic
     deadline = _check_deadline(found, cls, where)
     if found.faults or request is None or result is None:
         raise SagaDefinitionError(saga, short_place(where), sorted(found.faults, key=_line))
-    return Definition(saga, cls, request, result, steps, decisions, deadline, fingerprint_of(steps), roles_of(steps))
+    has_pivot = any(step.kind is Kind.PIVOT for step in steps.values())
+    fingerprint, roles = fingerprint_of(steps), roles_of(steps)
+    return Definition(saga, cls, request, result, steps, decisions, deadline, fingerprint, roles, has_pivot)
 
 
 def _line(fault: Fault) -> int:
@@ -150,7 +149,7 @@ def _steps(found: _Findings, declared: Mapping[str, Declared]) -> dict[str, Step
 
 def _step(found: _Findings, name: str, step: Step[Any, Any]) -> StepDefinition | None:
     _check_policies(found, step, name)
-    _check_rejects(found, step, name)
+    rejects = _rejects(found, step, name)
     action = found.activity(step, name, step.parts[Role.ACTION].function)
     takes = found.codec(step, name, action.takes) if action is not None else None
     returns = found.codec(step, name, action.returns) if action is not None else None
@@ -159,7 +158,7 @@ def _step(found: _Findings, name: str, step: Step[Any, Any]) -> StepDefinition |
         return None
     roles = {Role.ACTION: RoleDefinition(action, step.parts[Role.ACTION].policy, takes, returns)} | others
     effect = codec_of(effect_of(action.takes, action.returns)) if Role.COMPENSATION in roles else None
-    return StepDefinition(name, step.kind, roles, step.rejects, effect)
+    return StepDefinition(name, step.kind, roles, rejects, effect)
 
 
 def _other_roles(
@@ -169,6 +168,8 @@ def _other_roles(
     for role, part in step.parts.items():
         if role is Role.ACTION:
             continue
+        if part.given is not None and not callable(part.given):
+            found.add(step, name, f"given is {part.given!r}; give a function that takes the effect")
         activity = found.activity(step, name, part.function)
         if activity is None:
             continue
@@ -185,30 +186,39 @@ def _other_roles(
 
 def _check_policies(found: _Findings, step: Step[Any, Any], name: str) -> None:
     for role, part in step.parts.items():
-        for text in part.policy.faults():
+        for text in _probe_faults(part.policy) if role is Role.PROBE else part.policy.faults():
             found.add(step, name, text if role is Role.ACTION else f"{role.value}: {text}")
 
 
-def _check_rejects(found: _Findings, step: Step[Any, Any], name: str) -> None:
+def _probe_faults(policy: Policy) -> list[str]:
+    # Its author gave `every`, from which the rest follows.
+    every = time_faults("every", policy.retry.first, positive=True)
+    return [*every, *time_faults("timeout", policy.timeout, positive=True)]
+
+
+def _rejects(found: _Findings, step: Step[Any, Any], name: str) -> tuple[type[Exception], ...]:
+    if not isinstance(step.rejects, (list, tuple, set, frozenset)):
+        found.add(step, name, f"rejects is {shown(step.rejects)}; give a list of exception types")
+        return ()
     for one in step.rejects:
         text = _no_refusal(one)
         if text:
             found.add(step, name, text)
+    return tuple(step.rejects)
 
 
 def _no_refusal(one: object) -> str | None:
     if not (isinstance(one, type) and issubclass(one, Exception)):
-        return f"rejects holds {one!r}, which is no exception type."
+        return f"rejects holds {one!r}, which is no exception type; name the types that the action raises."
     if one in _TOO_BROAD:
         return f"rejects holds {one.__name__}, which also means that nobody knows; name the refusals themselves."
     return None
 
 
 def _nested(found: _Findings, name: str, step: Nested[Any, Any]) -> StepDefinition | None:
-    try:
-        child = definition_of(step.saga)
-    except SagaError as error:
-        found.add(step, name, str(error))
+    child = known_definition(step.saga)
+    if child is None:
+        found.add(step, name, no_saga_class(step.saga))
         return None
     policy = Policy(retry=FOREVER, safe_to_overtake=True)
     roles = {Role.ACTION: RoleDefinition(None, policy, child.request, child.result)}

@@ -7,22 +7,23 @@ nobody is told anything before it is durable (S20).
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING
 
-from saga.errors import SagaError
 from saga.kernel import _facts as f
-from saga.kernel._decider import RESUME_LIMIT, effect_payload
-from saga.kernel._policy import NEVER
+from saga.kernel._decider import RESUME_LIMIT
+from saga.kernel._outcomes import fact_of
+from saga.kernel._play import story_of
+from saga.kernel._policy import NEVER, is_noted
 from saga.kernel._requests import Request, admit
 from saga.kernel._runtime import Call, Outcome, Runtime
-from saga.kernel._values import CallState, DidNotHappen, Failure, Happened, Reason, Role, SagaState
+from saga.kernel._values import Failure, Reason, Role, SagaState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
     from saga.kernel._decider import Decider
-    from saga.kernel._instance import CallRecord
+    from saga.kernel._records import CallRecord
 
 __all__ = ("Conductor",)
 
@@ -209,10 +210,31 @@ class Conductor:
         self._apply(kind(at=self._now(), call=record.name, failure=failure, attempts=0))
 
     def _perform(self, record: CallRecord, loop: asyncio.AbstractEventLoop) -> None:
-        call = self._call(record)
+        step = self.decider.definition.step(record.step)
+        try:
+            payload = self.decider.input_of(record)
+        except Exception as error:  # noqa: BLE001 - the author's mapping is code like run
+            self._not_mapped(record, error)
+            return
+        instance = self.decider.instance
+        call = Call(
+            instance.id,
+            instance.saga,
+            record.call,
+            record.role,
+            step,
+            payload,
+            record.attempts,
+            record.unanswered,
+        )
         task = loop.create_task(self._runtime.perform(call, self._note(record.name)))
         self._running[record.name] = task
         task.add_done_callback(lambda task: self._performed(call, task))
+
+    def _not_mapped(self, record: CallRecord, error: Exception) -> None:
+        """A compensation without an input: only other code, or an operator, can move it on (S9)."""
+        failure = Failure.of(error, traceback=story_of(error))
+        self._apply(f.CallRejected(at=self._now(), call=record.name, failure=failure, attempts=0))
 
     def _stop_what_should_stop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Ask running actions to stop once recovery has begun (S5), and whatever an operator did by hand.
@@ -250,7 +272,7 @@ class Conductor:
             self._wake()  # an operator was faster
             return
         try:
-            fact = self._fact(call, record, task.result())
+            fact = fact_of(call, record, task.result(), self.decider.instance.last_at)
         except Exception as fault:  # noqa: BLE001 - as in _apply
             self._error = self._error or fault
             self._wake()
@@ -258,77 +280,22 @@ class Conductor:
         self._apply(fact)
 
     def _note(self, name: str) -> Callable[[Failure, bool], None]:
+        """Return what is told of the failed attempts of a call; it writes some of them down (see `is_noted`)."""
+        attempt = 0
+
         def failed(failure: Failure, overdue: bool) -> None:  # noqa: FBT001 - the port's signature
+            nonlocal attempt
             record = self.decider.instance.in_flight.get(name)
-            if record is not None:
-                number = record.tried + 1
+            if record is None:
+                return
+            attempt = max(attempt, record.tried) + 1
+            if is_noted(attempt):
                 self._apply(
-                    f.AttemptFailed(at=self._now(), call=name, attempt=number, failure=failure, overdue=overdue)
+                    f.AttemptFailed(at=self._now(), call=name, attempt=attempt, failure=failure, overdue=overdue)
                 )
-                task = self._running.get(name)
-                if task is not None and self.decider.instance.recovering and record.role is Role.ACTION:
-                    # No attempt runs just now, so stopping here leaves nothing unsettled.
-                    self._ask_to_stop(name, task, asyncio.get_running_loop())
+            task = self._running.get(name)
+            if task is not None and self.decider.instance.recovering and record.role is Role.ACTION:
+                # No attempt runs just now, so stopping here leaves nothing unsettled.
+                self._ask_to_stop(name, task, asyncio.get_running_loop())
 
         return failed
-
-    # -- calls out, facts in -------------------------------------------------------------
-
-    def _call(self, record: CallRecord) -> Call:
-        instance = self.decider.instance
-        step = self.decider.definition.step(record.step)
-        payload = record.input if record.input is not None else self._input(record)
-        return Call(
-            instance.id,
-            instance.saga,
-            record.call,
-            record.role,
-            step,
-            payload,
-            record.attempts,
-            record.unanswered,
-        )
-
-    def _input(self, record: CallRecord) -> str:
-        """Return an input that follows from what the journal holds about the action."""
-        action = self.decider.instance.calls[record.call]
-        if record.role is Role.COMPENSATION:
-            return effect_payload(action)
-        return (action.input if record.role is Role.PROBE else action.output) or "null"
-
-    def _fact(self, call: Call, record: CallRecord, outcome: Outcome) -> f.Fact:
-        """Say what an outcome means (S2): a rejection after an unanswered attempt is in doubt."""
-        at = max(outcome.at, self.decider.instance.last_at)
-        failure = outcome.failure or Failure(type="Unknown", message="no failure was given")
-        if outcome.state is CallState.DONE:
-            if call.role is Role.PROBE:
-                return self._finding(call, outcome, at)
-            return f.CallDone(
-                at=at,
-                call=call.name,
-                attempts=outcome.attempts,
-                overdue_at=outcome.overdue_at,
-                adopted=outcome.adopted,
-                payload=outcome.output,
-            )
-        unanswered = outcome.unanswered or record.unanswered
-        rejected = outcome.state is CallState.REJECTED
-        certain = rejected and (outcome.recorded or not unanswered or call.role is not Role.ACTION)
-        kind = f.CallRejected if certain else f.CallInDoubt
-        return kind(at=at, call=call.name, failure=failure, attempts=outcome.attempts, overdue_at=outcome.overdue_at)
-
-    def _finding(self, call: Call, outcome: Outcome, at: datetime) -> f.Fact:
-        codec = call.activity.returns
-        finding = codec.decode(outcome.output or "null") if codec is not None else None
-        if _happened(finding):
-            output = call.step.action.returns
-            payload = output.encode(finding.output) if output is not None else None
-            return f.CallProbed(at=at, call=call.call, finding="happened", payload=payload)
-        if not isinstance(finding, DidNotHappen):
-            msg = f"{call.saga} {call.id}: the runtime says that {call.name} is done, but it has found nothing out"
-            raise SagaError(msg)
-        return f.CallProbed(at=at, call=call.call, finding="did_not_happen")
-
-
-def _happened(finding: object) -> TypeGuard[Happened[Any]]:
-    return isinstance(finding, Happened)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from saga.errors import SagaError, UnknownSagaError
+from saga.errors import Fault, SagaDefinitionError, UnknownSagaError
 from saga.kernel._values import Kind, Role
 
 if TYPE_CHECKING:
@@ -24,7 +25,10 @@ __all__ = (
     "StepDefinition",
     "definition_of",
     "fingerprint_of",
+    "known_definition",
+    "no_saga_class",
     "roles_of",
+    "short_place",
 )
 
 
@@ -73,11 +77,6 @@ class StepDefinition:
         return self.roles[Role.ACTION]
 
     @property
-    def compensable(self) -> bool:
-        """Whether something has to be done when the call is compensated."""
-        return Role.COMPENSATION in self.roles or self.nested is not None
-
-    @property
     def hands_over(self) -> bool:
         """Whether this is a child whose own entries the parent compensates."""
         return self.nested is not None and Role.COMPENSATION not in self.roles
@@ -106,6 +105,7 @@ class Definition:
         deadline: Time after the start at which backward recovery starts, or None.
         fingerprint: Short hash of steps, kinds, activities and types; it explains, it never decides.
         roles: Every role that an activity has in its steps, or in those of nested sagas.
+        has_pivot: Whether a pivot is declared; without one the first retriable's registration plays its part.
     """
 
     saga: str
@@ -117,15 +117,11 @@ class Definition:
     deadline: timedelta | None
     fingerprint: str
     roles: frozenset[Role]
-
-    @property
-    def has_pivot(self) -> bool:
-        """Whether a pivot is declared; without one the first retriable's registration plays its part."""
-        return any(step.kind is Kind.PIVOT for step in self.steps.values())
+    has_pivot: bool
 
     def commits(self, step: StepDefinition) -> bool:
         """Tell whether registering `step` can be the point of no return."""
-        return step.kind is Kind.PIVOT or (step.kind is Kind.RETRIABLE and not self.has_pivot)
+        return step.kind is (Kind.PIVOT if self.has_pivot else Kind.RETRIABLE)
 
     def step(self, name: str) -> StepDefinition:
         """Return a step, or a nested saga's step by its full name such as `transfer.1/debit`.
@@ -151,13 +147,36 @@ def definition_of(saga: type) -> Definition:
     """Return the definition of a saga class.
 
     Raises:
-        SagaError: if the class has no `run`, so that there is nothing to execute.
+        SagaDefinitionError: if it is none, or has no `run`, so that there is nothing to execute.
     """
-    definition = saga.__dict__.get("__definition__")
-    if isinstance(definition, Definition):
-        return definition
-    msg = f"{getattr(saga, '__name__', saga)!r} is no saga class with a run method; derive from saga.Saga and write run"
-    raise SagaError(msg)
+    definition = known_definition(saga)
+    if definition is None:
+        name, module = getattr(saga, "__name__", repr(saga)), getattr(saga, "__module__", "?")
+        where = short_place(getattr(saga, "__where__", module))
+        raise SagaDefinitionError(name, where, [Fault(where, "run", no_saga_class(saga))])
+    return definition
+
+
+def known_definition(saga: type) -> Definition | None:
+    """Return the definition of a saga class, or None for what is none."""
+    own: Mapping[str, object] = getattr(saga, "__dict__", {})
+    definition = own.get("__definition__")
+    return definition if isinstance(definition, Definition) else None
+
+
+def no_saga_class(saga: object) -> str:
+    """Say why something cannot be run as a saga, and what to write."""
+    name = getattr(saga, "__name__", repr(saga))
+    return (
+        f"{name} is no saga class with a run method; "
+        "derive it from saga.Saga and write `async def run(self, request: Request) -> Result`."
+    )
+
+
+def short_place(where: str) -> str:
+    """Return `file.py:17` without the directories."""
+    path, _, line = where.rpartition(":")
+    return f"{Path(path).name}:{line}" if path else where
 
 
 def roles_of(steps: Mapping[str, StepDefinition]) -> frozenset[Role]:

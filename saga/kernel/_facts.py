@@ -127,12 +127,10 @@ class Resumed(_Input):
 
 
 class Adopted(BaseModel):
-    """A compensable entry that a finished child hands to its parent.
+    """A call that a finished child hands to its parent; its input and output are in the payload of the fact.
 
     Attributes:
         call: Name of the call in the child, such as `debit.1`, or of a grandchild's call, such as `pay.1/debit.1`.
-        input: The action's input, JSON text.
-        output: The action's output, JSON text, or None if it is in doubt.
         in_doubt: Whether nobody knows if it happened.
         overdue_at: When an attempt of it was last given up, so that it may act after that; None once it is settled.
     """
@@ -140,14 +138,19 @@ class Adopted(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     call: str
-    input: str
-    output: str | None = None
     in_doubt: Literal[True] | None = None
     overdue_at: datetime | None = None
 
 
 class CallDone(_Input):
-    """A call returned. Payload: its output."""
+    """A call returned. Payload: its output; with what a child hands over, `{"output": ..., "adopted": [...]}`.
+
+    Attributes:
+        call: The call with its role.
+        attempts: How many attempts the last owner made.
+        overdue_at: When an attempt was last given up at its time limit: it may act after that.
+        adopted: What a nested saga's call hands over, in the order of the payload's `adopted`.
+    """
 
     fact: Literal["CallDone"] = "CallDone"
     call: str
@@ -221,11 +224,19 @@ class DecisionIgnored(_Input):
 
 
 class Act(_Input):
-    """What an operator did: by whom, why, and the state it was decided on."""
+    """What an operator did.
+
+    Attributes:
+        by: Who did it.
+        why: The reason.
+        state: State of the instance when the act was taken.
+        seen: How many facts they had looked at, so that it can be told what they knew; None if they did not say.
+    """
 
     by: str
     why: str
-    seen: SagaState
+    state: SagaState
+    seen: int | None = None
 
 
 class Retried(Act):
@@ -351,7 +362,7 @@ class RecoveryContinued(_Consequence):
 
 
 class AttemptFailed(_Note):
-    """An attempt ended without an answer, and another follows."""
+    """An attempt ended without an answer, and another follows; of many attempts only some are written down."""
 
     fact: Literal["AttemptFailed"] = "AttemptFailed"
     call: str

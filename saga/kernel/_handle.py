@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
 from pydantic import ValidationError
 
-from saga.errors import InvalidRequestError, UnknownSagaError
+from saga.errors import ActRefusedError, InvalidRequestError, UnknownSagaError
 from saga.kernel._instance import Instance
-from saga.kernel._names import call_name
+from saga.kernel._names import call_name, split_call
 from saga.kernel._requests import Abort, Cancel, Decide, Resolve, Skip
 from saga.kernel._requests import Request as AnyRequest
 from saga.kernel._requests import Retry as RetryRequest
 from saga.kernel._steps import CompensatableStep, Decision, Declared, Nested, Runs, Step
 from saga.kernel._values import DidNotHappen, Happened, SagaState
-from saga.kernel._view import SagaView, ending_of, view_of
+from saga.kernel._view import DecisionView, SagaView, ending_of, view_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
     from datetime import datetime
 
-    from saga.kernel._definition import Definition
+    from saga.kernel._definition import Definition, RoleDefinition
     from saga.kernel._facts import Fact
 
 __all__ = ("Engine", "Journals", "SagaHandle", "SagaSummary")
@@ -117,8 +117,8 @@ class SagaHandle(Generic[Result]):
 
     async def decide(
         self, decision: Decision[Answer], answer: Answer, *, call: int = 1, by: str, why: str = ""
-    ) -> None:
-        """Answer a decision; an early answer is kept until it is awaited.
+    ) -> DecisionView:
+        """Answer a decision; an answer that comes early is kept until `run` asks.
 
         Args:
             decision: The decision, such as `MoneyTransfer.review`.
@@ -127,18 +127,24 @@ class SagaHandle(Generic[Result]):
             by: Who answers.
             why: The reason, for the journal.
 
+        Returns:
+            The decision as the journal tells it now. Where its `due` is None, `run` has not asked yet: the answer is
+            kept for a call that `run` may make later, or never.
+
         Raises:
             UnknownSagaError: if the saga class declares no such decision.
             InvalidRequestError: if the answer does not fit its type.
-            ActRefusedError: if the instance has ended.
+            ActRefusedError: if the instance has ended, or if the answer was ignored, because there is another one,
+                time is up, or the saga is compensating. The journal holds an answer that was ignored, too.
         """
         known = self._definition.decisions.get(_declared(decision, Decision).name)
         if known is None:
             declared = ", ".join(self._definition.decisions) or "none"
             msg = f"{self._definition.saga} declares no decision {decision.name!r}; it declares {declared}"
             raise UnknownSagaError(msg)
-        name = call_name(decision.name, _number(call))
-        await self._send(Decide, call=name, payload=known.answer.encode(answer), by=by, why=why)
+        name, payload = call_name(decision.name, _number(call)), known.answer.encode(answer)
+        await self._send(Decide, call=name, payload=payload, by=by, why=why)
+        return _taken(await self.view(), name, payload, by)
 
     async def resolve(
         self,
@@ -146,8 +152,10 @@ class SagaHandle(Generic[Result]):
         verdict: Happened[Output] | DidNotHappen,
         *,
         call: int = 1,
+        within: str = "",
         by: str,
         why: str,
+        seen: SagaView | None = None,
     ) -> None:
         """Say what became of a call that is in doubt.
 
@@ -155,47 +163,65 @@ class SagaHandle(Generic[Result]):
             step: The step, such as `MoneyTransfer.credit`.
             verdict: `Happened(output)`, or `DidNotHappen()`, which promises that it never will.
             call: Which use of the step in `run`, from 1.
+            within: For a call that a nested saga handed over, the call that ran the nested saga, such as `pay.1`;
+                `order.1/pay.1` for one that is nested twice.
             by: Who says so.
             why: How they know.
+            seen: The view that they looked at; how far it went is journaled.
 
         Raises:
             ActRefusedError: if there is no doubt about the call.
             InvalidRequestError: if the output does not fit the step's type.
         """
-        action = self._definition.step(_declared(step, Step).name).action
+        name, action = self._call(step, call, within)
         _check_verdict(self.id, verdict)
         payload = None
         if isinstance(verdict, Happened) and action.returns is not None:
             payload = action.returns.encode(verdict.output)
-        name = call_name(step.name, _number(call))
-        await self._send(Resolve, call=name, finding=verdict.finding, payload=payload, by=by, why=why)
+        fields = {"call": name, "finding": verdict.finding, "payload": payload}
+        await self._act(Resolve, seen, by=by, why=why, **fields)
 
     async def skip(
-        self, step: CompensatableStep[Any, Any] | Nested[Any, Any], *, call: int = 1, by: str, why: str
+        self,
+        step: CompensatableStep[Any, Any] | Nested[Any, Any],
+        *,
+        call: int = 1,
+        within: str = "",
+        by: str,
+        why: str,
+        seen: SagaView | None = None,
     ) -> None:
         """Say that a call's compensation (or confirmation) was done by hand.
+
+        Args:
+            step: The step, such as `MoneyTransfer.debit`, or a nested saga with a compensation of its own.
+            call: Which use of the step in `run`, from 1.
+            within: For a call that a nested saga handed over, the call that ran the nested saga, as in `resolve`.
+            by: Who did it.
+            why: What they did.
+            seen: The view that they looked at; how far it went is journaled.
 
         Raises:
             ActRefusedError: if nothing of that call waits to be compensated.
         """
-        name = call_name(self._definition.step(_declared(step, Step).name).name, _number(call))
-        await self._send(Skip, call=name, by=by, why=why)
+        name, _ = self._call(step, call, within)
+        await self._act(Skip, seen, by=by, why=why, call=name)
 
-    async def retry(self, *, by: str, why: str) -> None:
-        """Let everything that is blocked be tried again.
+    async def retry(self, *, by: str, why: str, seen: SagaView | None = None) -> None:
+        """Let everything that is blocked be tried again; `seen` is the view that was looked at.
 
         Raises:
             ActRefusedError: if nothing is blocked.
         """
-        await self._send(RetryRequest, by=by, why=why)
+        await self._act(RetryRequest, seen, by=by, why=why)
 
-    async def abort(self, *, by: str, why: str) -> None:
-        """Give the instance up before its pivot, and compensate.
+    async def abort(self, *, by: str, why: str, seen: SagaView | None = None) -> None:
+        """Give the instance up before its pivot, and compensate; `seen` is the view that was looked at.
 
         Raises:
             ActRefusedError: if the pivot has registered, or backward recovery has begun.
         """
-        await self._send(Abort, by=by, why=why)
+        await self._act(Abort, seen, by=by, why=why)
 
     async def cancel(self, *, by: str = "", why: str = "") -> None:
         """Ask the saga to stop and compensate; after the pivot this is noted only.
@@ -212,6 +238,20 @@ class SagaHandle(Generic[Result]):
             ActRefusedError: if it makes no sense in the state that the instance is in.
         """
         await self._journals.send(self.id, request)
+
+    def _call(
+        self, step: Step[Any, Any] | Nested[Any, Any], call: int, within: str
+    ) -> tuple[str, RoleDefinition]:
+        """Return the name of a call and the action of its step, in a nested saga's where `within` says so."""
+        name = _declared(step, Step).name
+        full = f"{_children(within)}/{name}" if within else name
+        return call_name(full, _number(call)), self._definition.step(full).action
+
+    async def _act(self, kind: type[Any], seen: SagaView | None, **fields: object) -> None:  # one of the requests
+        if seen is not None and seen.id != self.id:
+            msg = f"{self.id}: seen is a view of {seen.id}; give the view of this instance, or none"
+            raise InvalidRequestError(msg)
+        await self._send(kind, seen=None if seen is None else seen.facts, **fields)
 
     async def _send(self, kind: type[Any], **fields: object) -> None:  # one of the requests
         try:
@@ -235,6 +275,26 @@ def _declared(one: Declaration, kind: type[Declared]) -> Declaration:
         msg = f"give the {kind.__name__.lower()} as declared, such as MoneyTransfer.debit, and its call=; not {one!r}"
         raise InvalidRequestError(msg)
     return one
+
+
+def _children(within: str) -> str:
+    if not all(split_call(part)[1] for part in within.split("/")):
+        msg = f"within names calls of nested sagas, such as pay.1 or order.1/pay.1; {within!r} is none"
+        raise InvalidRequestError(msg)
+    return within
+
+
+def _taken(view: SagaView, call: str, payload: str, by: str) -> DecisionView:
+    """Return the decision if this answer is the one that counts."""
+    known = next((one for one in view.decisions if one.call == call), None)
+    if known is not None and (known.answer, known.by) == (payload, by):
+        return known
+    if known is not None and known.answer is not None:
+        text = f"{known.by} answered it already"
+    else:
+        text = "its time was up" if known is not None and known.timed_out else "the saga compensates"
+    msg = f"{view.saga} {view.id} is {view.state}: the answer to {call} is journaled and ignored, {text}"
+    raise ActRefusedError(msg)
 
 
 def _number(call: object) -> int:

@@ -6,12 +6,13 @@ saga class, so an instance can be looked at where its code is not installed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from saga.errors import JournalOrderError
 from saga.kernel import _facts as f
-from saga.kernel._names import split_role, step_of
+from saga.kernel._names import split_role
+from saga.kernel._payloads import taken_over
+from saga.kernel._records import CallRecord, DecisionRecord
 from saga.kernel._states import next_call_state, next_saga_state
 from saga.kernel._values import CallState, Kind, Reason, Role, SagaState
 
@@ -19,72 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
-    from saga.kernel._values import Failure
-
-__all__ = ("CallRecord", "DecisionRecord", "Instance")
-
-
-@dataclass(slots=True)
-class CallRecord:
-    """What the journal says about one activity of one call.
-
-    Attributes:
-        name: Call and role, such as `debit.1/compensation`.
-        call: The call alone.
-        role: What the activity does in the step.
-        kind: Kind of the step, for an action.
-        order: Place in the order of registration; a call that a child handed over comes at the child's place.
-        position: Number of the fact that registered it, or let it be tried again.
-        after_commit: Whether it was registered at or after the point of no return.
-        overdue_at: When an attempt was last given up at its time limit: it may act after that.
-        unanswered: Whether an attempt ended without an answer, so that it may have acted.
-        settled: Whether an operator said what became of it, so that nothing acts any more.
-    """
-
-    name: str
-    call: str
-    role: Role
-    kind: Kind | None
-    order: tuple[int, ...]
-    position: int
-    at: datetime
-    input: str | None = None
-    output: str | None = None
-    failure: Failure | None = None
-    state: CallState = CallState.IN_FLIGHT
-    attempts: int = 0
-    after_commit: bool = False
-    overdue_at: datetime | None = None
-    unanswered: bool = False
-    settled: bool = False
-    ended_at: datetime | None = None
-    failures: list[f.AttemptFailed] = field(default_factory=list[f.AttemptFailed])
-
-    @property
-    def step(self) -> str:
-        """The step, such as `debit`, or `pay.1/debit` for a call that a child handed over."""
-        return step_of(self.call)
-
-    @property
-    def tried(self) -> int:
-        """How many attempts have ended."""
-        return max(self.attempts, self.failures[-1].attempt if self.failures else 0)
-
-    @property
-    def failed(self) -> bool:
-        """Whether it ended without being done."""
-        return self.state in {CallState.REJECTED, CallState.IN_DOUBT}
-
-
-@dataclass(slots=True)
-class DecisionRecord:
-    """What the journal says about one decision: awaited until when, answered by whom."""
-
-    call: str
-    due: datetime | None = None
-    answer: str | None = None
-    by: str | None = None
-    timed_out: bool = False
+__all__ = ("Instance",)
 
 
 class Instance:
@@ -96,8 +32,17 @@ class Instance:
         calls: Every activity that was registered, by name, in order of registration.
         in_flight: Those of them without an outcome.
         commit: The call whose registration was, or may become, the point of no return.
+        committed: Whether the point of no return has passed.
+        ended: Whether nothing will ever change again.
         resumes: How many owners crashed with a call in flight since the instance last progressed.
     """
+
+    __slots__ = (
+        "act_pending", "acts", "calls", "cancelled", "commit", "committed", "completing", "count", "deadline",
+        "deadline_passed", "decisions", "due", "ended", "epoch", "fingerprint", "handed_over", "id", "in_flight",
+        "last_at", "parent", "recovering", "recovery", "request", "result", "resumes", "saga", "started_at", "state",
+        "state_since", "stuck",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.id = ""
@@ -119,6 +64,8 @@ class Instance:
         self.decisions: dict[str, DecisionRecord] = {}
         self.due: dict[str, datetime] = {}
         self.commit: CallRecord | None = None
+        self.committed = False
+        self.ended = False
         self.completing = False
         self.cancelled: f.CancelRequested | f.SagaAbortOrdered | None = None
         self.deadline_passed = False
@@ -130,23 +77,10 @@ class Instance:
         self.resumes = 0
 
     @property
-    def committed(self) -> bool:
-        """Whether the point of no return has passed."""
-        commit = self.commit
-        return self.completing or (
-            commit is not None and (commit.kind is Kind.RETRIABLE or commit.state is CallState.DONE)
-        )
-
-    @property
     def committing(self) -> bool:
         """Whether a pivot was registered and nobody knows yet what became of it."""
         commit = self.commit
         return commit is not None and commit.kind is Kind.PIVOT and commit.state is not CallState.DONE
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing will ever change again."""
-        return self.state is not None and self.state.ended
 
     def fold(self, fact: f.Fact) -> None:
         """Take one fact in.
@@ -155,16 +89,27 @@ class Instance:
             JournalOrderError: if it cannot follow the facts before it.
         """
         if self.state is None and not isinstance(fact, f.SagaStarted):
-            msg = f"a journal begins with SagaStarted, not with {fact.fact}"
+            msg = f"a journal begins with SagaStarted, not with {fact.fact}; restore this one from a backup"
             raise JournalOrderError(msg)
         if self.ended:
-            msg = f"{fact.fact} cannot follow {self.state}; the journal of {self.id} is not in order"
-            raise JournalOrderError(msg)
+            raise self._not_in_order(f"{fact.fact} cannot follow {self.state}")
         self.count += 1
         self.last_at = fact.at
-        self._FOLDS[type(fact)](self, fact)
+        try:
+            self._FOLDS[type(fact)](self, fact)
+        except JournalOrderError as error:
+            raise self._not_in_order(str(error)) from None
+        self.committed = self.completing or self._has_committed()
         if self.resumes and fact.role_in_replay is f.FactKind.INPUT and not isinstance(fact, f.Resumed):
             self.resumes = 0
+
+    def _has_committed(self) -> bool:
+        commit = self.commit
+        return commit is not None and (commit.kind is Kind.RETRIABLE or commit.state is CallState.DONE)
+
+    def _not_in_order(self, text: str) -> JournalOrderError:
+        where = f"{self.saga} {self.id}, fact {self.count}"
+        return JournalOrderError(f"{where}: {text}; the journal is not in order, restore it from a backup")
 
     def fold_all(self, facts: Iterable[f.Fact]) -> Instance:
         """Take facts in, in order, and return the instance."""
@@ -184,6 +129,7 @@ class Instance:
 
     def _turn(self, fact: f.Fact) -> None:
         self.state = next_saga_state(self.state, fact.fact)
+        self.ended = self.state.ended
         self.state_since = fact.at
 
     def _resumed(self, fact: f.Resumed) -> None:
@@ -233,19 +179,21 @@ class Instance:
         record.overdue_at = fact.overdue_at or record.overdue_at
         if isinstance(fact, f.CallDone):
             record.output, record.failure = fact.payload, None
-            self._adopt(record, fact.adopted or ())
+            if fact.adopted:
+                self._adopt(record, fact.adopted)
         else:
             record.failure = fact.failure
         self._free_rejected_pivot(record)
 
     def _adopt(self, child: CallRecord, entries: tuple[f.Adopted, ...]) -> None:
         """Make a finished child's entries calls of this instance, at the child's place in the order."""
-        for number, entry in enumerate(entries):
+        child.output, payloads = taken_over(child.output)
+        for number, (entry, (given, output)) in enumerate(zip(entries, payloads, strict=True)):
             name = f"{child.call}/{entry.call}"
             state = CallState.IN_DOUBT if entry.in_doubt else CallState.DONE
             record = CallRecord(
                 name, name, Role.ACTION, Kind.COMPENSATABLE, (*child.order, number), self.count, child.at,
-                input=entry.input, output=entry.output, state=state, overdue_at=entry.overdue_at,
+                input=given, output=output, state=state, overdue_at=entry.overdue_at,
             )  # fmt: skip
             self.calls[name] = record
 
@@ -296,7 +244,10 @@ class Instance:
         self.act_pending = self.act_pending or (self.state is SagaState.STUCK and self.frees(fact))
 
     def frees(self, fact: f.Act | f.Fact) -> bool:
-        """Tell whether a STUCK instance is looked at again after this fact."""
+        """Tell whether a STUCK instance is looked at again after this fact.
+
+        An act of somebody does that; the deadline is only noted, and holds once somebody acts (S6, S11).
+        """
         if isinstance(fact, f.CancelRequested):
             return not (self.recovering or self.committed or self.committing)  # otherwise it is noted only (S6)
         return isinstance(fact, f.Act)
@@ -346,8 +297,7 @@ class Instance:
     def _attempt_failed(self, fact: f.AttemptFailed) -> None:
         record = self.calls.get(fact.call)
         if record is not None:
-            record.failures.append(fact)
-            del record.failures[:-_KEPT_FAILURES]
+            record.failures = (*record.failures, fact)[-_KEPT_FAILURES:]
             record.failure = fact.failure
 
     def _nothing(self, fact: f.Fact) -> None:

@@ -109,6 +109,9 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         `finally` blocks run; what they await is refused, because nothing they do would be journaled.
         """
         self.quit()
+        if not self._live:
+            self._time, self._on_timer = _stopped, _ignored
+            return
         host = self._enter()
         try:
             for task in list(self._live.values()):

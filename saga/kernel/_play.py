@@ -19,9 +19,10 @@ from saga.kernel._loop import DeterministicLoop, NumberedFuture
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from datetime import datetime
+    from types import TracebackType
 
-    from saga.kernel._activity import Codec
     from saga.kernel._definition import DecisionDefinition, Definition, StepDefinition
+    from saga.kernel._edge import Edge
     from saga.kernel._values import Failure
 
 __all__ = ("Made", "Play", "PlayHost")
@@ -54,7 +55,9 @@ class PlayHost(Protocol):
     def timer_set(self, timer: str, due: datetime) -> None: ...
     def decision_awaited(self, call: str, due: datetime) -> None: ...
     def early_answer(self, call: str) -> str | None: ...
-    def encode(self, codec: Codec, value: object, what: str) -> str: ...
+
+    @property
+    def edge(self) -> Edge: ...
 
 
 class Play:
@@ -63,7 +66,7 @@ class Play:
     Attributes:
         waiting: Calls that were registered and whose outcome `run` has not seen, by name.
         withheld: Calls that `run` made and that are not registered yet, in order.
-        abandoned: Calls whose await `run` cancelled, or that it saw in doubt, in order.
+        abandoned: Calls whose await `run` cancelled, or that it was told are in doubt, in order.
         ended: Whether `run` has returned or raised.
         result: Payload of what it returned, or None.
         error: What it raised, or None.
@@ -113,7 +116,7 @@ class Play:
         try:
             made.future.set_result(codec.decode(output) if codec and output is not None else None)
         except InvalidRequestError as error:
-            made.future.set_exception(_undecodable(call, error))
+            made.future.set_exception(self._undecodable(call, error))
         self.pump()
 
     def reject(self, call: str, failure: Failure) -> None:
@@ -122,8 +125,7 @@ class Play:
         self._fail(call, error)
 
     def doubt(self, call: str, failure: Failure) -> None:
-        """Let `run` see that a call is in doubt, and go on without it, whatever is found out later."""
-        self.abandoned[call] = None
+        """Let `run` see that a call is in doubt, and go on."""
         self._fail(call, StepInDoubt(failure.message, step=call, type=failure.type))
 
     def _fail(self, call: str, error: Exception) -> None:
@@ -161,13 +163,22 @@ class Play:
 
     def answer(self, call: str, payload: str) -> None:
         """Let `run` see the answer to a decision, and go on."""
+        self._give(call, payload)
+        self.pump()
+
+    def _give(self, call: str, payload: str) -> None:
         future = self._decisions.get(call)
         if future is not None and not future.done():
             try:
                 future.set_result(self._decided[call].answer.decode(payload))
             except InvalidRequestError as error:
-                future.set_exception(_undecodable(call, error))
-            self.pump()
+                future.set_exception(self._undecodable(call, error))
+
+    def _undecodable(self, call: str, error: InvalidRequestError) -> InvalidRequestError:
+        text = f"what the journal holds {str(error).removeprefix('this ')}"
+        return InvalidRequestError(
+            f"{self._definition.saga} {self._id} {call}: {text}\nDeploy code whose types still fit it, then retry."
+        )
 
     def time_out(self, call: str) -> None:
         """Let `run` see that nobody answered a decision in time, and go on."""
@@ -187,9 +198,10 @@ class Play:
         definition = self._definition.steps[step.name]
 
         async def call(value: Any) -> Any:  # the step's own types
-            payload = self._host.encode(definition.action.takes, value, definition.name)
+            payload = self._host.edge.encode(definition.action.takes, value, definition.name)
             return await self._outcome(Made(definition, payload, _CallFuture(loop=self._loop)))
 
+        call.__qualname__ = f"{self._definition.saga}.{step.name}"  # Python names it where nobody awaits it
         return call
 
     async def _outcome(self, made: Made) -> Any:  # the step's output
@@ -228,9 +240,10 @@ class Play:
             self._host.decision_awaited(call, self._host.now() + definition.within)
             early = self._host.early_answer(call)
             if early is not None:
-                future.set_result(definition.answer.decode(early))
+                self._give(call, early)
             return await future
 
+        ask.__qualname__ = f"{self._definition.saga}.{decision.name}"
         return ask
 
     def now(self) -> datetime:
@@ -250,7 +263,7 @@ class Play:
             saga = self._definition.cls()
             saga._play = self  # noqa: SLF001 - set here, so that authors may write an __init__ of their own
             result = await saga.run(request)
-            self.result = self._host.encode(self._definition.result, result, "run")
+            self.result = self._host.edge.encode(self._definition.result, result, "run")
         except (GeneratorExit, KeyboardInterrupt):
             raise  # the play was dropped, or somebody wants the process to end: no fact about the saga
         except BaseException as error:  # noqa: BLE001 - whatever leaves run decides what happens next
@@ -267,10 +280,13 @@ class Play:
         self._host.timer_set(name, self._started_at + timedelta(seconds=handle.when()))
 
 
-def _undecodable(call: str, error: InvalidRequestError) -> InvalidRequestError:
-    return InvalidRequestError(f"{call}: what the journal holds {str(error).removeprefix('this ')}")
-
-
 def story_of(error: BaseException) -> str:
-    """Return the traceback of what left `run`, without the frames of this library above it."""
-    return "".join(traceback.format_exception(error))
+    """Return the traceback of what left an author's code, without the frames of this library above it."""
+    story = error.__traceback__
+    while story is not None and story.tb_next is not None and _is_ours(story):
+        story = story.tb_next
+    return "".join(traceback.format_exception(type(error), error, story))
+
+
+def _is_ours(story: TracebackType) -> bool:
+    return str(story.tb_frame.f_globals.get("__name__", "")).startswith("saga.kernel.")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import cast
 
-__all__ = ("FOREVER", "NEVER", "ONCE", "TIMEOUT", "Policy", "Retry", "time_faults")
+__all__ = ("FOREVER", "NEVER", "ONCE", "TIMEOUT", "Policy", "Retry", "is_noted", "time_faults")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +46,22 @@ class Retry:
     def faults(self) -> list[str]:
         """Say what is wrong with these values."""
         found = [*time_faults("retry's first", self.first), *time_faults("retry's cap", self.cap)]
-        if self.attempts is not None and self.attempts < 1:
-            found.append(f"retry allows {self.attempts} attempts; give 1 or more, or None for no limit")
-        if self.factor < 1.0:
-            found.append(f"retry's factor is {self.factor}; give 1.0 or more")
+        if self.attempts is not None and not (_is_number(self.attempts, int) and self.attempts >= 1):
+            found.append(f"retry allows {self.attempts!r} attempts; give 1 or more, or None for no limit")
+        if not (_is_number(self.factor, int, float) and self.factor >= 1.0):
+            found.append(f"retry's factor is {self.factor!r}; give 1.0 or more")
+        if not _are_errors(self.never):
+            found.append(f"retry's never is {self.never!r}; give a tuple of exception types")
         return found
+
+
+def _is_number(value: object, *kinds: type) -> bool:
+    return isinstance(value, kinds) and not isinstance(value, bool)
+
+
+def _are_errors(value: object) -> bool:
+    kinds = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
+    return isinstance(value, tuple) and all(isinstance(one, type) and issubclass(one, BaseException) for one in kinds)
 
 
 ONCE = Retry(attempts=1)
@@ -59,6 +71,19 @@ TIMEOUT = timedelta(seconds=30)
 
 NEVER = timedelta.max
 """A settle time that never passes."""
+
+
+def is_noted(attempt: int) -> bool:
+    """Tell whether the failure of an attempt is written down: the first eight, then four for each doubling.
+
+    What is retried for a week takes some fifty facts then, and not ten thousand. Nothing depends on those that are
+    missing: whoever takes a call over counts it as unanswered anyway.
+
+    Example:
+        >>> [attempt for attempt in range(1, 33) if is_noted(attempt)]
+        [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32]
+    """
+    return attempt % (1 << max(0, attempt.bit_length() - 3)) == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +116,10 @@ class Policy:
         found = [*_retry_faults(self.retry), *time_faults("timeout", self.timeout, positive=True)]
         if self.settle_time is not None:
             found += time_faults("settle_time", self.settle_time)
+        for name in ("barrier", "safe_to_overtake"):
+            value = getattr(self, name)
+            if not isinstance(value, bool):
+                found.append(f"{name} is {value!r}; give True or False")
         return found
 
 

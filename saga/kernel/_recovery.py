@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
 
     from saga.kernel._definition import Definition
-    from saga.kernel._instance import CallRecord, Instance
+    from saga.kernel._instance import Instance
+    from saga.kernel._records import CallRecord
 
 __all__ = ("FAR", "Todo", "blocked", "next_to_compensate", "settled_at", "to_compensate")
 
@@ -149,4 +150,6 @@ def _failed_for_good(instance: Instance, definition: Definition, record: CallRec
         return Reason.UNSETTLED if settled_at(instance, definition, record) is FAR else None
     if not instance.may_retry(record):
         return None
+    if record.failure is not None and record.failure.traceback is not None:
+        return Reason.BUG  # of the mapping that makes its input
     return Reason.REJECTED if record.state is CallState.REJECTED else Reason.IN_DOUBT

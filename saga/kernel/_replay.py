@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from saga.errors import JournalOrderError, ReplayMismatchError
 from saga.kernel import _facts as f
-from saga.kernel._decider import PAYLOAD_LIMIT, Decider
+from saga.kernel._decider import Decider
+from saga.kernel._edge import PAYLOAD_LIMIT
 from saga.kernel._instance import Instance
 from saga.kernel._names import split_role, step_of
 from saga.kernel._values import Failure, Reason, Role, SagaState
@@ -163,17 +164,19 @@ class _Replay:
             return True
         call, role = split_role(recorded.call)
         if recorded.payload is None or now.payload is None:
-            return False
+            return role is Role.COMPENSATION  # its mapping failed once, then or now; what was recorded is kept
         codec = self._decider.definition.step(step_of(call)).roles[role].takes
         return codec.same(recorded.payload, now.payload)
 
     def _keep_recorded(self, recorded: f.Fact) -> None:
-        """Honour what was journaled where today's code may differ: a due time."""
+        """Honour what was journaled where today's code may differ: a due time, or what a mapping made."""
         instance = self._decider.instance
         if isinstance(recorded, f.TimerSet) and recorded.timer in instance.due:
             instance.due[recorded.timer] = recorded.due
         elif isinstance(recorded, f.DecisionAwaited):
             instance.decisions[recorded.call].due = recorded.due
+        elif isinstance(recorded, f.CallRegistered):
+            instance.calls[recorded.call].input = recorded.payload
 
     def _mismatch(self, recorded: str, replayed: str) -> ReplayMismatchError:
         instance = self._decider.instance

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from saga.kernel._decider import Decider
-    from saga.kernel._instance import CallRecord, Instance
+    from saga.kernel._instance import Instance
+    from saga.kernel._records import CallRecord
 
 __all__ = ("Abort", "Cancel", "Decide", "Request", "Resolve", "Retry", "Skip", "admit", "decode_request")
 
@@ -46,10 +47,11 @@ class Decide(_Request):
 
 
 class _Act(_Request):
-    """What an operator does: never without a name and a reason (S10)."""
+    """What an operator does: never without a name and a reason (S10), if possible with how many facts they saw."""
 
     by: str = Field(min_length=1, max_length=200)
     why: str = Field(min_length=1, max_length=2000)
+    seen: int | None = Field(default=None, ge=1)
 
 
 class Retry(_Act):
@@ -95,7 +97,8 @@ def decode_request(text: str) -> Request:
         request: Request = _ADAPTER.validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        msg = f"this is no request: {first['msg']} at {'.'.join(str(part) for part in first['loc'])}"
+        place = ".".join(str(part) for part in first["loc"]) or "its beginning"
+        msg = f"this is no request that this version of the library knows: {first['msg']} at {place}"
         raise InvalidRequestError(msg) from None
     return request
 
@@ -113,24 +116,20 @@ def admit(decider: Decider, request: Request, at: datetime) -> f.Fact:
         return f.CancelRequested(at=at, by=request.by, why=request.why)
     if isinstance(request, Decide):
         return _decide(decider, request, at)
-    seen = instance.state or SagaState.RUNNING
+    decided = _decided_on(instance, request)
     if isinstance(request, Retry):
         _check_retry(decider)
-        return f.Retried(at=at, by=request.by, why=request.why, seen=seen)
+        return f.Retried(at=at, **decided)
     if isinstance(request, Abort):
         _check_abort(instance)
-        return f.SagaAbortOrdered(at=at, by=request.by, why=request.why, seen=seen)
+        return f.SagaAbortOrdered(at=at, **decided)
     if isinstance(request, Skip):
         record = _skippable(instance, request.call)
-        return f.CallSkipped(
-            at=at, by=request.by, why=request.why, seen=seen, call=record.name, call_state=record.state
-        )
+        return f.CallSkipped(at=at, **decided, call=record.name, call_state=record.state)
     record = _resolvable(decider, request)
     return f.CallResolved(
         at=at,
-        by=request.by,
-        why=request.why,
-        seen=seen,
+        **decided,
         call=record.name,
         call_state=record.state,
         finding=request.finding,
@@ -138,8 +137,22 @@ def admit(decider: Decider, request: Request, at: datetime) -> f.Fact:
     )
 
 
+def _decided_on(instance: Instance, request: _Act) -> dict[str, Any]:  # the fields of an Act
+    """Return who acts, why, in which state, and on what they had seen."""
+    if request.seen is not None and request.seen > instance.count:
+        text = f"fact {request.seen} cannot have been seen, there are {instance.count}"
+        raise _refused(instance, str(getattr(request, "request", "")), text)
+    return {
+        "by": request.by,
+        "why": request.why,
+        "state": instance.state or SagaState.RUNNING,
+        "seen": request.seen,
+    }
+
+
 def _refused(instance: Instance, act: str, text: str) -> ActRefusedError:
-    return ActRefusedError(f"{instance.saga} {instance.id} is {instance.state}: {act} is refused, {text}")
+    saga, id, state = instance.saga, instance.id, str(instance.state)
+    return ActRefusedError(f"{saga} {id} is {state}: {act} is refused, {text}", saga=saga, id=id, state=state, act=act)
 
 
 def _decide(decider: Decider, request: Decide, at: datetime) -> f.Fact:
@@ -152,7 +165,7 @@ def _decide(decider: Decider, request: Decide, at: datetime) -> f.Fact:
     if declared is None or number < 1 or call_name(name, number) != request.call:
         names = ", ".join(call_name(each, 1) for each in decider.definition.decisions)
         raise _refused(instance, f"decide {request.call}", f"no such decision; it has {names or 'none'}")
-    decider.check_payload(declared.answer, request.payload, request.call)
+    decider.edge.check(declared.answer, request.payload, request.call)
     known = record is not None and (record.answer is not None or record.timed_out)
     kind = f.DecisionIgnored if known or instance.recovering else f.DecisionAnswered
     return kind(at=at, call=request.call, by=request.by, why=request.why, payload=request.payload)
@@ -209,5 +222,5 @@ def _resolvable(decider: Decider, request: Resolve) -> CallRecord:
         raise _refused(instance, act, "it comes after the pivot, so it has to happen: retry it, or do it by hand")
     codec = decider.definition.step(step_of(record.call)).action.returns
     if request.finding == "happened" and codec is not None:
-        decider.check_payload(codec, request.payload or "null", request.call)
+        decider.edge.check(codec, request.payload or "null", request.call)
     return record

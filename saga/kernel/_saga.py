@@ -12,7 +12,8 @@ import warnings
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 from saga.errors import NotDeterministicWarning, OutsideSagaError
-from saga.kernel._check import check, short_place
+from saga.kernel._check import check
+from saga.kernel._definition import short_place
 from saga.kernel._steps import Declared
 
 if TYPE_CHECKING:
@@ -72,17 +73,18 @@ class Saga(metaclass=_SagaType):
 
     deadline: ClassVar[timedelta | None] = None
     __definition__: ClassVar[Definition]
+    __where__: ClassVar[str]
     _play: _Play | None = None
 
     def __init_subclass__(cls, *, name: str = "", **options: object) -> None:
         """Check the class. `name=` keeps the journaled name of a class that was renamed."""
         super().__init_subclass__(**options)
+        # Annotations may use names of the calling scope.
+        frame = sys._getframe(1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        cls.__where__ = where = f"{frame.f_code.co_filename}:{frame.f_lineno}"
         if not hasattr(cls, "run"):
             return  # a base class that only shares steps
         twice = [one for base in cls.__mro__ for one in base.__dict__.get("__twice__", ())]
-        # Annotations may use names of the calling scope.
-        frame = sys._getframe(1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-        where = f"{frame.f_code.co_filename}:{frame.f_lineno}"
         scope = {**frame.f_locals, **vars(cls)}
         cls.__definition__ = check(cls, saga=name or cls.__name__, where=where, scope=_types_in(scope), twice=twice)
         _warn_of_chance(cls)

@@ -55,7 +55,7 @@ def next_saga_state(state: SagaState | None, fact: str) -> SagaState:
     try:
         return SAGA_TRANSITIONS[state, fact]
     except KeyError:
-        msg = f"{fact} cannot happen while the instance is {state or 'not started'}; the journal is not in order"
+        msg = f"{fact} cannot happen while the instance is {state or 'not started'}"
         raise JournalOrderError(msg) from None
 
 
@@ -68,6 +68,5 @@ def next_call_state(call: str, state: CallState | None, event: str) -> CallState
     try:
         return CALL_TRANSITIONS[state, event]
     except KeyError:
-        was = state or "not registered"
-        msg = f"{call} cannot be {event}: it is {was}; the journal is not in order"
+        msg = f"{call} cannot be {event}: it is {state or 'not registered'}"
         raise JournalOrderError(msg) from None

@@ -92,7 +92,7 @@ class Step(Declared, Generic[Input, Output]):
     def __init__(self, parts: dict[Role, Part], rejects: Sequence[type[Exception]], depth: int = 4) -> None:
         super().__init__(depth)
         self.parts = parts
-        self.rejects = tuple(rejects)
+        self.rejects = rejects  # as it was written; the definition check looks at it
 
     @overload
     def __get__(self, instance: None, owner: type) -> Self: ...
@@ -175,7 +175,7 @@ class _Executable(Step[Input, Output]):
             safe_to_overtake: Whether a compensation may run beside an attempt that still acts.
             settle_time: How long an attempt can still act after its time limit passed, at most.
         """
-        policy = Policy(timeout, retry or self.default_retry, barrier, safe_to_overtake, settle_time)
+        policy = Policy(timeout, self.default_retry if retry is None else retry, barrier, safe_to_overtake, settle_time)
         super().__init__({Role.ACTION: Part(action, policy)}, rejects)
 
 
@@ -281,7 +281,7 @@ class Compensatable(Declared, Generic[Input, Output]):
         """
         super().__init__()
         self._action = Part(action, Policy(timeout, retry, barrier, safe_to_overtake, settle_time))
-        self._rejects = tuple(rejects)
+        self._rejects = rejects
 
     def compensated_by(
         self,

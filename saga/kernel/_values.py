@@ -119,7 +119,7 @@ class Failure(BaseModel):
         )
 
     def __str__(self) -> str:
-        return f"{self.type}: {self.message}" if self.message else self.type
+        return ": ".join(part for part in (self.type, self.message) if part)
 
 
 def _text_of(error: BaseException) -> str:

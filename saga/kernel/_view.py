@@ -9,10 +9,12 @@ from pydantic import BaseModel, ConfigDict
 
 from saga.errors import SagaCompensatedError, SagaError, SagaStuckError
 from saga.kernel import _facts as f
+from saga.kernel._endings import CODE_FAULTS
 from saga.kernel._values import CallState, Failure, Kind, Reason, Role, SagaState
 
 if TYPE_CHECKING:
-    from saga.kernel._instance import CallRecord, Instance
+    from saga.kernel._instance import Instance
+    from saga.kernel._records import CallRecord
 
 __all__ = ("ActView", "CallView", "DecisionView", "SagaView", "ending_of", "view_of")
 
@@ -121,7 +123,7 @@ class SagaView(_View):
         width = max((len(call.name) for call in self.calls), default=0) + 2
         lines += [f"  {call.name:<{width}}{call.state.value:<10} {_detail(call)}".rstrip() for call in self.calls]
         if self.state is SagaState.STUCK:
-            lines += [_indented(one.failure) for one in self.stuck if one.call is None and one.failure]
+            lines += [_indented(one.failure) for one in self.stuck if one.reason in CODE_FAULTS and one.failure]
             lines += ["Nothing else will run until someone acts:", *_ways_out(self)]
         return "\n".join(lines)
 
@@ -226,12 +228,18 @@ def _headline(view: SagaView) -> str:
         return "see its calls."
     first = view.stuck[0]
     role = next((call.role for call in view.calls if call.name == first.call), Role.ACTION)
+    if role is not Role.ACTION and first.reason is Reason.BUG:
+        return f"the mapping for {first.call} raised {_told(first)}."
     if role is not Role.ACTION:
         verb = "was refused" if first.reason is Reason.REJECTED else "gave up"
         return f"a {role.value} {verb}."
     if first.reason is Reason.REJECTED:
         return f"{first.call} was rejected after the point of no return."
-    return _HEADLINES[first.reason].format(call=first.call, failure=_line(str(first.failure))[:_WIDEST])
+    return _HEADLINES[first.reason].format(call=first.call, failure=_told(first))
+
+
+def _told(reason: f.StuckReason) -> str:
+    return _line(str(reason.failure))[:_WIDEST].rstrip(".")
 
 
 def _detail(call: CallView) -> str:
@@ -251,7 +259,7 @@ def _ways_out(view: SagaView) -> list[str]:
     found: dict[str, str] = {}
     for one in view.stuck:
         call = next((each for each in view.calls if each.name == one.call), None)
-        if call is None:
+        if one.reason in CODE_FAULTS:
             found[f"saga retry {view.id}"] = "the code is fixed and deployed"
         elif one.reason is not Reason.UNSETTLED:
             found[f"saga retry {view.id}"] = "the cause is fixed"

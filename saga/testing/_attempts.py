@@ -49,7 +49,7 @@ class Attempts:
         self._overdue = False
         self._overdue_at: datetime | None = None
         self._now = _Now(0, Behaviour.DONE)
-        self._world.calls[self._target] = call
+        self._world.effects.calls[self._target] = call
 
     async def outcome(self) -> Outcome:
         """Make attempts as the policy says, and return what they came to."""
@@ -87,6 +87,8 @@ class Attempts:
 
     def _note(self, kind: EventKind, result: Attempt | None = None) -> None:
         call = self._call
+        if self._runtime.former:
+            return  # nobody hears of it; only what it does to the world counts
         self._world.note(
             Event(
                 kind,
@@ -143,7 +145,7 @@ class Attempts:
     async def _say_nothing(self) -> Attempt:
         limit = self._call.activity.policy.timeout
         if self._now.behaviour is Behaviour.LATE:
-            self._world.act_later(self._target, self._call, limit)
+            self._world.effects.act_later(self._target, self._call, limit)
         await asyncio.sleep(limit.total_seconds())
         self._overdue = True
         text = f"no answer within {limit.total_seconds():g} s"
@@ -161,10 +163,11 @@ class Attempts:
     async def _before(self, does: Behaviour) -> None:
         world, call = self._world, self._call
         if does is Behaviour.CRASH_BEFORE:
-            await world.crash(f"before {self._target} acts")
+            await world.crash(self._runtime.owner, f"before {self._target} acts")
         elif does is Behaviour.LEAVE:
-            world.leave(f"before {self._target} acts")
-            await self._runtime.owner.never()
+            await world.leave(self._runtime.owner, f"before {self._target} acts")
+        elif does in {Behaviour.PAUSE, Behaviour.PAUSE_CANCEL}:
+            self._runtime.pause(does, f"before {self._target} acts")
         elif does in {Behaviour.CANCEL, Behaviour.CANCEL_IGNORED}:
             world.ask(world.root, Cancel(by="somebody", why="injected"))
         elif does is Behaviour.ABORT:
@@ -179,16 +182,17 @@ class Attempts:
 
     async def _after(self, does: Behaviour) -> None:
         if does is Behaviour.CRASH_AFTER:
-            await self._world.crash(f"after {self._target} acted, before its record")
+            await self._world.crash(self._runtime.owner, f"after {self._target} acted, before its record")
         elif does is Behaviour.CANCEL_ACTED:
             self._world.ask(self._world.root, Cancel(by="somebody", why="injected"))
 
     async def _act(self) -> Attempt:
         call = self._call
+        kind = EventKind.ACTED_BY_FORMER if self._runtime.former else EventKind.ACTED
         function = (
             _refusal(call)
             if self._now.behaviour is Behaviour.REJECT
-            else self._world.acting(self._target, call, EventKind.ACTED, self._now.number)
+            else self._world.effects.acting(self._target, call, kind, self._now.number)
         )
         number = call.attempts + self._made
         return await attempt(call, function, number=number, in_thread=_inline, payload_limit=PAYLOAD_LIMIT)

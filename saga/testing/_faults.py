@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-__all__ = ("ATTEMPTS_THAT_FAIL", "Behaviour", "Fault", "FaultKind", "Scenario", "behaviour")
+__all__ = ("ATTEMPTS_ENOUGH", "ATTEMPTS_THAT_FAIL", "Behaviour", "Fault", "FaultKind", "Scenario", "behaviour")
 
 ATTEMPTS_THAT_FAIL: Final = 5
 """After how many failed attempts an activity that is retried without limit succeeds at last."""
+ATTEMPTS_ENOUGH: Final = 10
+"""After how many failed attempts a run ends in which an activity never succeeds."""
 
 
 class FaultKind(StrEnum):
@@ -25,12 +27,15 @@ class FaultKind(StrEnum):
     LATE = "in doubt, acts after its time limit"
     LATE_DUPLICATE = "acts after its time limit, although the next attempt is done"
     FAILS_LONG = "fails many times, then is done"
+    FAILS_ALWAYS = "fails as often as it is tried"
     SLOW = "answers just before its time limit"
     CRASH_BEFORE = "crash before the effect"
     CRASH_AFTER = "crash after the effect, before its record"
     CRASH_RECORDED = "crash after the record"
     CRASH_ALWAYS = "crash at every attempt, until an operator acts"
     LEAVE = "its owner lets go of it"
+    PAUSED = "its owner pauses before the effect, is taken over, and goes on with it later"
+    PAUSED_CANCELLED = "its owner pauses before the effect, is taken over, and goes on after a cancel"
     CANCEL = "cancelled before the effect"
     CANCEL_ACTED = "cancelled after the effect, before the answer"
     CANCEL_IGNORED = "cancelled, but the activity goes on and answers"
@@ -43,6 +48,7 @@ class FaultKind(StrEnum):
     KEPT_AT_FLUSH = "crash at the flush, all was written"
     FLUSH_FAILED = "the flush fails, nothing was written"
     FLUSH_UNKNOWN = "the flush fails, all was written"
+    PAUSED_AT_FLUSH = "its owner pauses at the flush, is taken over, and goes on with it later"
     CANCEL_AT_FLUSH = "cancelled during the flush"
     RETRY_AT_FLUSH = "an operator retries during the flush"
     UNANSWERED = "nobody answers the decision"
@@ -64,6 +70,8 @@ class Behaviour(StrEnum):
     CRASH_BEFORE = "its owner crashes before it acts"
     CRASH_AFTER = "its owner crashes after it acted"
     LEAVE = "its owner lets go before it acts"
+    PAUSE = "its owner pauses before it acts"
+    PAUSE_CANCEL = "its owner pauses before it acts, and somebody cancels meanwhile"
     CANCEL = "somebody cancels before it acts"
     CANCEL_ACTED = "somebody cancels after it acted"
     CANCEL_IGNORED = "somebody cancels before it acts, and it goes on"
@@ -83,11 +91,14 @@ _FIRST: Final = {
     FaultKind.LATE: Behaviour.LATE,
     FaultKind.LATE_DUPLICATE: Behaviour.LATE,
     FaultKind.FAILS_LONG: Behaviour.FAIL,
+    FaultKind.FAILS_ALWAYS: Behaviour.FAIL,
     FaultKind.SLOW: Behaviour.SLOW,
     FaultKind.CRASH_BEFORE: Behaviour.CRASH_BEFORE,
     FaultKind.CRASH_AFTER: Behaviour.CRASH_AFTER,
     FaultKind.CRASH_ALWAYS: Behaviour.CRASH_BEFORE,
     FaultKind.LEAVE: Behaviour.LEAVE,
+    FaultKind.PAUSED: Behaviour.PAUSE,
+    FaultKind.PAUSED_CANCELLED: Behaviour.PAUSE_CANCEL,
     FaultKind.CANCEL: Behaviour.CANCEL,
     FaultKind.CANCEL_ACTED: Behaviour.CANCEL_ACTED,
     FaultKind.CANCEL_IGNORED: Behaviour.CANCEL_IGNORED,
@@ -97,6 +108,7 @@ _FIRST: Final = {
 }
 """What the first attempt does under a fault."""
 _LATER: Final = {
+    FaultKind.FAILS_ALWAYS: Behaviour.FAIL,
     FaultKind.IN_DOUBT: Behaviour.FAIL,
     FaultKind.IN_DOUBT_ACTED: Behaviour.FAIL,
     FaultKind.TIMED_OUT: Behaviour.HANG,

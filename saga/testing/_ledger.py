@@ -67,6 +67,7 @@ class Ledger:
         waiting: The same, while a pivot is being decided.
         finishing: Whether a confirmation or a forgetting was registered.
         handed_over: Whether the parent takes over what can be compensated.
+        answered: Decisions that were answered, or timed out.
         position: Number of the last fact.
     """
 
@@ -78,6 +79,7 @@ class Ledger:
     waiting: bool = False
     finishing: bool = False
     handed_over: bool = False
+    answered: set[str] = field(default_factory=set[str])
     position: int = 0
 
     @property
@@ -156,6 +158,8 @@ class Ledger:
             self.handed_over = bool(fact.handed_over)
         elif isinstance(fact, f.RecoveryStarted):
             self.recovering = True
+        elif isinstance(fact, f.DecisionAnswered):
+            self.answered.add(fact.call)
         elif isinstance(fact, (f.CancelRequested, f.SagaAbortOrdered)) or (
             isinstance(fact, f.TimerFired) and fact.timer == "deadline"
         ):

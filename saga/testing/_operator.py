@@ -54,7 +54,7 @@ class Operator:
             return True
         record = instance.calls[stuck.call]
         target = target_of(self._world.root, instance.id, record.name)
-        call = self._world.calls.get(target)
+        call = self._world.effects.calls.get(target)
         unsettled = record.role is Role.ACTION and not record.after_commit and stuck.reason in _UNKNOWN
         if unsettled:
             if self._patient and self._still_acting(target):
@@ -64,7 +64,7 @@ class Operator:
         elif not self._patient or call is None:
             self._retry(instance)
         else:
-            await self._world.act(target, call, EventKind.ACTED_BY_HAND)
+            await self._world.effects.act(target, call, EventKind.ACTED_BY_HAND)
             if record.role is Role.ACTION:
                 self._say_what_happened(instance.id, record.call, target)
             else:
@@ -90,7 +90,7 @@ class Operator:
 
     def skip(self, target: str, call: Call) -> None:
         """Do by hand what keeps failing, and say so."""
-        task = self._world.act(target, call, EventKind.ACTED_BY_HAND)
+        task = self._world.effects.act(target, call, EventKind.ACTED_BY_HAND)
         task.add_done_callback(lambda _: self._skip(call.id, call.call))
 
     def resolve(self, target: str, call: Call) -> None:
@@ -101,10 +101,13 @@ class Operator:
     # -- what may still act --------------------------------------------------------------
 
     def _still_acting(self, target: str) -> bool:
-        return any(alarm.live for alarm in self._world.late.get(target, ()))
+        late = self._world.effects.late.get(target, ())
+        return bool(self._world.formers) or any(alarm.live for alarm in late)
 
     def _prevent(self, target: str) -> None:
-        for alarm in self._world.late.get(target, ()):
+        for former in list(self._world.formers):
+            self._world.end_former(former)
+        for alarm in self._world.effects.late.get(target, ()):
             if alarm.live:
                 alarm.cancel()
                 world = self._world

@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 
 __all__ = ("Points", "points_of")
 
+_PAUSED: Final = (FaultKind.PAUSED, FaultKind.PAUSED_CANCELLED)
 _STEADY: Final = (
     FaultKind.CRASH_BEFORE,
     FaultKind.CRASH_AFTER,
     FaultKind.CRASH_RECORDED,
     FaultKind.CRASH_ALWAYS,
     FaultKind.LEAVE,
+    *_PAUSED,
     FaultKind.CANCEL,
     FaultKind.CANCEL_ACTED,
     FaultKind.SLOW,
@@ -41,6 +43,7 @@ _FLUSH: Final = (
     FaultKind.KEPT_AT_FLUSH,
     FaultKind.FLUSH_FAILED,
     FaultKind.FLUSH_UNKNOWN,
+    FaultKind.PAUSED_AT_FLUSH,
     FaultKind.CANCEL_AT_FLUSH,
 )
 _BEFORE_EFFECT: Final = 0.4
@@ -82,9 +85,10 @@ def points_of(run: Run) -> Points:
 
 
 def _of_activity(run: Run, event: Event) -> Iterator[Fault]:
-    call = run.world.calls.get(event.target)
-    if call is None:
-        return  # a nested saga: what can go wrong is in the child
+    call = run.world.effects.calls.get(event.target)
+    if call is None:  # a nested saga: whatever else can go wrong is in the child
+        yield from (Fault(event.target, kind) for kind in _PAUSED)
+        return
     for kind in _kinds(call):
         yield Fault(event.target, kind)
     if run.plan.definition.deadline is not None:
@@ -100,7 +104,7 @@ def _kinds(call: Call) -> Iterator[FaultKind]:
     if attempts != 1:
         yield from _AGAIN
     if attempts is None:
-        yield FaultKind.FAILS_LONG
+        yield from (FaultKind.FAILS_LONG, FaultKind.FAILS_ALWAYS)
     else:
         yield from _UNKNOWN
     if call.role is Role.ACTION:
@@ -136,7 +140,7 @@ def _beside(run: Run) -> Iterator[tuple[str, str]]:
     running: dict[str, None] = {}
     seen: set[tuple[str, str]] = set()
     for event in run.trace.events:
-        call = run.world.calls.get(event.target)
+        call = run.world.effects.calls.get(event.target)
         if call is None or call.step.kind is Kind.NESTED:
             continue
         if event.kind is EventKind.BEGAN:

@@ -54,8 +54,11 @@ def broken(run: Run) -> list[Violation]:
     """Return every rule that a run broke, the most telling first."""
     from saga.testing._rules_attempts import attempts_rules  # noqa: PLC0415 - the rules need Violation
     from saga.testing._rules_effects import effects_rules  # noqa: PLC0415 - as above
-    from saga.testing._rules_journal import journal_rules  # noqa: PLC0415 - as above
+    from saga.testing._rules_journal import disorder, journal_rules  # noqa: PLC0415 - as above
 
+    unreadable = list(disorder(run))
+    if unreadable:
+        return unreadable
     found = [*journal_rules(run), *attempts_rules(run), *effects_rules(run)]
     if run.fault:
         found.append(Violation("end", run.fault))

@@ -12,7 +12,7 @@ from saga.kernel._policy import NEVER
 from saga.testing._ledger import Ledger
 from saga.testing._rules import Violation
 from saga.testing._script import target_of
-from saga.testing._trace import EventKind
+from saga.testing._trace import ACTS, EventKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ("attempts_rules",)
 
-_EFFECTS: Final = frozenset({EventKind.BEGAN, EventKind.ACTED, EventKind.ACTED_LATE, EventKind.ACTED_BY_HAND})
+_EFFECTS: Final = ACTS | {EventKind.BEGAN}
+_ENDS_ATTEMPTS: Final = frozenset({EventKind.CRASHED, EventKind.LEFT, EventKind.PAUSED, EventKind.FLUSH_FAILED})
 _SETTLED_FIRST: Final = frozenset({Role.COMPENSATION, Role.PROBE})
 
 
@@ -107,7 +108,7 @@ def _note(reading: _Reading, event: Event) -> None:
     elif event.kind is EventKind.TAKEN_OVER:
         for entry in reading.ledger(event.instance).in_flight():
             reading.of(target_of(reading.run.world.root, event.instance, entry.name)).taken_over = True
-    elif event.kind in {EventKind.CRASHED, EventKind.LEFT, EventKind.FLUSH_FAILED}:
+    elif event.kind in _ENDS_ATTEMPTS:
         for one in reading.tried.values():
             if one.open and event.instance in {"", one.instance}:
                 one.give_up(event.at)

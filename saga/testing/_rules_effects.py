@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from saga.kernel import CallState, Kind, Reason, Role, SagaState
 from saga.kernel._endings import CODE_FAULTS
+from saga.kernel._facts import CallDone
 from saga.testing._ledger import Ledger
 from saga.testing._rules import Violation
 from saga.testing._script import target_of
-from saga.testing._trace import EventKind
+from saga.testing._trace import LATE, EventKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,13 +35,38 @@ def effects_rules(run: Run) -> Iterator[Violation]:
             if instance.ended and entry.state is CallState.DONE and entry.kind is not Kind.NESTED:
                 yield from _really_done(run, id, entry)
         yield from _code(instance)
+        yield from _outlived(run, id, journal.parent)
+        if journal.parent is not None and journal.handed_over and instance.state is SagaState.COMPLETED:
+            yield from _handed_over(run, id, journal.parent, ledger)
+
+
+def _outlived(run: Run, child: str, parent: str | None) -> Iterator[Violation]:
+    """A child starts before its parent ends, and its end is awaited."""
+    if parent is None or not run.world.instance(parent).ended:
+        return
+    durable = [event.instance for event in run.trace.of(EventKind.DURABLE)]
+    end = len(durable) - durable[::-1].index(parent)
+    if durable.index(child) >= end:
+        yield Violation("S16", f"{child} started although {parent} had ended")
+    elif not run.world.instance(child).ended or child in durable[end:]:
+        yield Violation("S16", f"{parent} ended before {child} had")
+
+
+def _handed_over(run: Run, child: str, parent: str, ledger: Ledger) -> Iterator[Violation]:
+    facts = run.world.journals[parent].facts
+    call = child.removeprefix(f"{parent}~")
+    done = next((fact for fact in facts if isinstance(fact, CallDone) and fact.call == call), None)
+    adopted = {one.call for one in (done.adopted or ())} if done is not None else set[str]()
+    for entry in ledger.owed() if done is not None else ():
+        if entry.name not in adopted:
+            yield Violation("S16", f"{child} completed, and {parent} was not handed {entry.name} to compensate")
 
 
 def _compensated(run: Run, id: str, ledger: Ledger, entry: Entry) -> Iterator[Violation]:
     target = target_of(run.world.root, id, entry.name)
     policy = ledger.definition.step(entry.step).action.policy
     overtaken = policy.barrier or policy.safe_to_overtake
-    effects = [event for event in run.trace.effects(target) if not (event.kind is EventKind.ACTED_LATE and overtaken)]
+    effects = [event for event in run.trace.effects(target) if not (event.kind in LATE and overtaken)]
     if not effects:
         return
     answers = run.trace.effects(f"{target}/compensation")

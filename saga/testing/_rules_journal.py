@@ -15,11 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from saga.kernel import Fact
-    from saga.testing._journal import MemoryJournal
     from saga.testing._ledger import Entry
     from saga.testing._run import Run
 
-__all__ = ("journal_rules",)
+__all__ = ("disorder", "journal_rules")
 
 _AFTER_COMMIT: Final = frozenset({Kind.RETRIABLE, Kind.READ_ONLY})
 _FAILED: Final = frozenset({CallState.REJECTED, CallState.IN_DOUBT})
@@ -27,8 +26,7 @@ _FAILED: Final = frozenset({CallState.REJECTED, CallState.IN_DOUBT})
 
 def journal_rules(run: Run) -> Iterator[Violation]:
     """Check every journal of a run."""
-    for id, journal in run.world.journals.items():
-        yield from _tables(id, journal)
+    for journal in run.world.journals.values():
         ledger, last = Ledger(journal.definition), None
         for fact in journal.facts:
             yield from _order(fact, last)
@@ -37,11 +35,13 @@ def journal_rules(run: Run) -> Iterator[Violation]:
             last = fact
 
 
-def _tables(id: str, journal: MemoryJournal) -> Iterator[Violation]:
-    try:
-        Instance().fold_all(journal.facts)
-    except JournalOrderError as error:
-        yield Violation("S13", f"{id}: {error}")
+def disorder(run: Run) -> Iterator[Violation]:
+    """Look for journals that the kernel itself could not read; nothing else can be said about those."""
+    for journal in run.world.journals.values():
+        try:
+            Instance().fold_all(journal.facts)
+        except JournalOrderError as error:
+            yield Violation("S13", str(error))
 
 
 def _order(fact: Fact, last: Fact | None) -> Iterator[Violation]:
@@ -62,6 +62,9 @@ def _check(ledger: Ledger, fact: Fact) -> Iterator[Violation]:
     elif isinstance(fact, f.RecoveryStarted):
         if ledger.committed or ledger.deciding:
             yield Violation("S7", "backward recovery began after the point of no return was registered")
+    elif isinstance(fact, f.DecisionAnswered):
+        if fact.call in ledger.answered:
+            yield Violation("S19", f"{fact.call} was answered a second time")
     elif isinstance(fact, f.SagaCompleted):
         yield from _check_completed(ledger)
     elif isinstance(fact, f.SagaCompensated):

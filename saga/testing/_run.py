@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from saga.errors import JournalOrderError
 from saga.kernel import Reason, SagaState
 from saga.kernel._endings import CODE_FAULTS
 from saga.testing._participants import Participants
@@ -22,6 +23,8 @@ __all__ = ("Plan", "Run", "simulate")
 
 _ENOUGH: Final = 2_000
 """After how many moves of the clock a run counts as endless."""
+_TAKEOVERS: Final = 60
+"""After how many owners a run counts as endless."""
 _ACTS: Final = 30
 """After how many acts of the operator a run counts as endless."""
 
@@ -84,8 +87,12 @@ async def simulate(plan: Plan, scenario: Scenario) -> Run:
         answers=plan.answers,
     )
     world.start(plan.definition, plan.request)
-    fault = await _to_the_end(world)
-    world.owner.bury()
+    try:
+        fault = await _to_the_end(world)
+    except JournalOrderError as error:
+        fault = str(error)
+    for owner in (*world.formers, world.owner):
+        owner.bury()
     return Run(plan, scenario, world, participants, fault)
 
 
@@ -96,6 +103,10 @@ async def _to_the_end(world: World) -> str:
             return f"a conductor raised {world.failures[0]!r}"
         if _code_fault(world):
             return ""
+        if world.script.failed_enough:
+            return _still_trying(world)
+        if world.takeovers > _TAKEOVERS:
+            break
         if not _ended(world) and await world.operator.act():
             await world.settle()
             if world.operator.acts > _ACTS:
@@ -107,22 +118,24 @@ async def _to_the_end(world: World) -> str:
     return "it goes on for ever"
 
 
+def _still_trying(world: World) -> str:
+    """Say what is wrong if an activity that is tried without limit did not keep its saga as it was (S9)."""
+    state = world.instance(world.root).state
+    if state in {SagaState.RUNNING, SagaState.COMPENSATING}:
+        return ""
+    return f"{world.script.failed_enough} is tried without limit, and the saga is {state} all the same"
+
+
 def _ended(world: World) -> bool:
     journal = world.journals[world.root]
     return bool(journal.facts) and world.instance(world.root).ended
 
 
 def _code_fault(world: World) -> bool:
-    """Tell whether `run` is at fault, so that nobody but its author can go on."""
-    for id, journal in world.journals.items():
-        if journal.facts:
-            instance = world.instance(id)
-            if instance.state is SagaState.STUCK and any(
-                one.reason in CODE_FAULTS and one.call is None and not _poisoned(one.reason) for one in instance.stuck
-            ):
-                return True
-    return False
-
-
-def _poisoned(reason: object) -> bool:
-    return reason is Reason.POISON
+    """Tell whether code is at fault, so that nobody but its author can go on."""
+    return any(
+        one.reason in CODE_FAULTS and one.reason is not Reason.POISON
+        for id, journal in world.journals.items()
+        if journal.facts
+        for one in world.instance(id).stuck
+    )

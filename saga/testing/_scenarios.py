@@ -20,6 +20,10 @@ _SHARES: Final = (1.0, 1.0, 0.7, 0.9)
 """How much of the limit may be used up after each round, so that something is left for the next."""
 _DEEPEST: Final = 4
 """Most faults in one scenario."""
+_FRUITLESS: Final = 1_000
+"""After how many draws without a new scenario there are none left."""
+_PATIENT: Final = 0.5
+"""How likely a patient operator is drawn."""
 _SCARS: Final = frozenset(
     {
         FaultKind.FAILED_ONCE,
@@ -30,6 +34,7 @@ _SCARS: Final = frozenset(
         FaultKind.CRASH_AFTER,
         FaultKind.IN_DOUBT_ACTED,
         FaultKind.LEAVE,
+        FaultKind.PAUSED,
         FaultKind.SLOW,
     }
 )
@@ -69,8 +74,11 @@ class Scenarios:
         singles = self._shown[1:]
         yield from self._chosen(_pairs(base, singles), _SHARES[2])
         yield from self._chosen(_flushes(singles), _SHARES[3])
-        while self._limit is not None and self.run < self._limit:
-            yield from self._chosen([self._deeper()], 1.0)
+        fruitless = 0
+        while self._limit is not None and self.run < self._limit and fruitless < _FRUITLESS:
+            found = list(self._chosen(self._deeper(), 1.0))
+            fruitless = 0 if found else fruitless + 1
+            yield from found
 
     def showed(self, run: Run) -> list[Scenario]:
         """Take note of a run, and return the scenario that differs from it in the operator alone, if one acted."""
@@ -92,18 +100,14 @@ class Scenarios:
         self.run += len(fresh)
         return fresh
 
-    def _deeper(self) -> Scenario:
-        """Return a scenario that was run, with one more fault at a point that it showed."""
-        while True:
-            scenario, points = self._random.choice(self._shown)
-            taken = {fault.target for fault in scenario.faults}
-            found = [fault for fault in _all(points) if fault.target not in taken]
-            if found and len(scenario.faults) < _DEEPEST:
-                faults = (*scenario.faults, self._random.choice(found))
-                return Scenario(faults, patient=self._random.random() < _PATIENT)
-
-
-_PATIENT: Final = 0.5
+    def _deeper(self) -> Iterator[Scenario]:
+        """Yield a scenario that was run, with one more fault at a point that it showed, if there is room for one."""
+        scenario, points = self._random.choice(self._shown)
+        taken = {fault.target for fault in scenario.faults}
+        found = [fault for fault in _all(points) if fault.target not in taken]
+        if found and len(scenario.faults) < _DEEPEST:
+            faults = (*scenario.faults, self._random.choice(found))
+            yield Scenario(faults, patient=self._random.random() < _PATIENT)
 
 
 def _all(points: Points) -> list[Fault]:

@@ -6,7 +6,7 @@ from collections import Counter
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from saga.testing._faults import Behaviour, FaultKind, behaviour
+from saga.testing._faults import ATTEMPTS_ENOUGH, Behaviour, FaultKind, behaviour
 
 if TYPE_CHECKING:
     from saga.testing._faults import Fault, Scenario
@@ -47,6 +47,14 @@ class Script:
         number = self._attempts[target]
         fault = self._faults.get(target)
         return number, Behaviour.DONE if fault is None or self._healed else behaviour(fault.kind, number)
+
+    @property
+    def failed_enough(self) -> str:
+        """The activity that failed so often that it always will, or the empty text."""
+        for target, fault in self._faults.items():
+            if fault.kind is FaultKind.FAILS_ALWAYS and self._attempts[target] >= ATTEMPTS_ENOUGH and not self._healed:
+                return target
+        return ""
 
     def crashes_when_recorded(self, target: str) -> bool:
         """Tell, once, whether the owner crashes right after the outcome of this activity is durable."""

@@ -38,6 +38,11 @@ def _in_trace(run: Run) -> Iterator[str]:  # noqa: C901 - one branch for each th
             acting.clear()
         elif event.kind is EventKind.ACTED_LATE:
             yield "an attempt acted after its time limit"
+        elif event.kind is EventKind.ACTED_BY_FORMER:
+            yield "a former owner acted after it was taken over"
+        elif event.kind is EventKind.PAUSED:
+            yield "an owner paused and was taken over"
+            acting.clear()
         elif event.kind is EventKind.FLUSH_FAILED:
             yield f"a flush failed and {event.text}"
         elif event.kind is EventKind.ACTED_BY_HAND:

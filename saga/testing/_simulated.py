@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from saga.errors import ActRefusedError, JournalWriteError
-from saga.kernel import Cancel, Conductor, Decider, Instance, Request, RetryRequest, SagaStarted, resume
+from saga.errors import ActRefusedError, JournalWriteError, OwnershipLostError
+from saga.kernel import Cancel, Conductor, Decider, Request, RetryRequest, SagaStarted, resume
 from saga.kernel import _facts as f
 from saga.testing._attempts import Attempts
 from saga.testing._children import Child
-from saga.testing._faults import FaultKind
+from saga.testing._faults import Behaviour, FaultKind
 from saga.testing._script import target_of
 from saga.testing._trace import Event, EventKind
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from saga.kernel import Call, Fact, Failure, Outcome
+    from saga.kernel import Call, Fact, Failure, Instance, Outcome
+    from saga.testing._journal import MemoryJournal
     from saga.testing._owner import Owner
     from saga.testing._time import Alarm
     from saga.testing._world import World
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ("SimulatedRuntime",)
 
 _OUTCOMES = (f.CallDone, f.CallRejected, f.CallInDoubt, f.CallProbed)
+_PAUSES: Final = frozenset({Behaviour.PAUSE, Behaviour.PAUSE_CANCEL})
 _REQUESTS: Final[Mapping[FaultKind | None, Request]] = {
     FaultKind.CANCEL_AT_FLUSH: Cancel(by="somebody", why="injected"),
     FaultKind.RETRY_AT_FLUSH: RetryRequest(by="operator", why="injected"),
@@ -41,20 +43,32 @@ class SimulatedRuntime:
         owner: The process that drives it.
     """
 
-    def __init__(self, world: World, owner: Owner, id: str) -> None:
-        self.id = id
+    def __init__(self, world: World, owner: Owner, journal: MemoryJournal) -> None:
+        self.id = journal.id
         self.owner = owner
         self.world = world
-        self.journal = world.journals[id]
+        self.journal = journal
         self._conductor: Conductor
         self._task: asyncio.Task[None] | None = None
         self._alarm: Alarm | None = None
+        self._lost = False
         self._ends: list[asyncio.Future[Instance]] = []
 
     @property
     def instance(self) -> Instance:
         """What the durable facts come to."""
-        return Instance().fold_all(self.journal.facts)
+        return self.journal.instance
+
+    @property
+    def former(self) -> bool:
+        """Whether another owner took the instance over; nobody may have told this one."""
+        stored = self.world.journals.get(self.id, self.journal)
+        return self._lost or self.journal.driver is not self or stored is not self.journal
+
+    @property
+    def may_start_children(self) -> bool:
+        """Whether the condition holds under which a child starts: its parent is open, and still driven by this."""
+        return not self.former and not self.instance.ended
 
     # -- Runtime -------------------------------------------------------------------------
 
@@ -64,7 +78,7 @@ class SimulatedRuntime:
 
     def record(self, facts: Sequence[Fact]) -> None:
         """Queue facts."""
-        if self.owner.alive:
+        if self.owner.alive and not self.former:
             self.journal.record(facts)
 
     async def flush(self) -> None:
@@ -72,31 +86,42 @@ class SimulatedRuntime:
 
         Raises:
             JournalWriteError: if the scenario says so.
+            OwnershipLostError: if another owner took the instance over, or a child may not start any more.
         """
         batches = self.journal.queued
         await asyncio.sleep(0)
         await self._live()
+        self._check_owned()
         fault = self.world.script.at_flush() if batches else None
         if fault in _REQUESTS:
             self.world.ask(self.world.root, _REQUESTS[fault])
             await asyncio.sleep(0)
         if fault is FaultKind.LOST_AT_FLUSH:
-            await self.world.crash("at a flush, before it was written")
+            await self.world.crash(self.owner, "at a flush, before it was written")
+        if fault is FaultKind.PAUSED_AT_FLUSH:
+            self.pause(Behaviour.PAUSE, "at a flush, before it was written")
+            await asyncio.sleep(0)
+        self._check_owned()
         if fault is FaultKind.FLUSH_FAILED:
             self._refuse("nothing was written")
-        written = self.world.commit(self.id, batches)
+        written = self.world.commit(self.journal, batches)
         if fault is FaultKind.KEPT_AT_FLUSH:
-            await self.world.crash("at a flush, after it was written")
+            await self.world.crash(self.owner, "at a flush, after it was written")
         if fault is FaultKind.FLUSH_UNKNOWN:
             self._refuse("all was written")
         for target in self._outcomes_in(written):
             if self.world.script.crashes_when_recorded(target):
-                await self.world.crash(f"after the record of {target}")
+                await self.world.crash(self.owner, f"after the record of {target}")
 
     def _refuse(self, text: str) -> None:
         self.world.note(Event(EventKind.FLUSH_FAILED, self.now(), self.id, text=text))
         msg = f"the simulated flush of {self.id} failed"
         raise JournalWriteError(msg)
+
+    def _check_owned(self) -> None:
+        if not self.journal.admits(self, self.world.journals.get(self.id)):
+            msg = f"{self.id} is not this owner's any more"
+            raise OwnershipLostError(msg)
 
     def _outcomes_in(self, facts: Sequence[Fact]) -> list[str]:
         names = [
@@ -161,21 +186,15 @@ class SimulatedRuntime:
         deadline = None if journal.definition.deadline is None else at + journal.definition.deadline
         if self.id == self.world.root:
             deadline = self.world.script.deadline(self.world.started_at) or deadline
-        return SagaStarted(
-            at=at,
-            saga=journal.definition.saga,
-            id=self.id,
-            fingerprint=journal.definition.fingerprint,
-            deadline=deadline,
-            parent=journal.parent,
-            handed_over=journal.handed_over or None,
-            payload=journal.request,
-        )
+        return journal.beginning(at, deadline)
 
     def _left(self, task: asyncio.Task[None]) -> None:
         if task.cancelled() or not self.owner.alive:
             return
         error = task.exception()
+        self._lost = self.former or isinstance(error, OwnershipLostError)
+        if self._lost:
+            return
         if isinstance(error, JournalWriteError):
             self.journal.lose_queue()
             self.begin(crashed=False)
@@ -201,6 +220,13 @@ class SimulatedRuntime:
         ended = conducting is None or conducting.done()
         return ended or self.owner.leaving or not self.owner.alive
 
+    def pause(self, does: Behaviour, text: str) -> None:
+        """Pause the owner if an attempt wants it, once; whoever calls this awaits something next."""
+        if does in _PAUSES and self.owner is self.world.owner:
+            self.world.pause(text)
+            if does is Behaviour.PAUSE_CANCEL:
+                self.world.ask(self.world.root, Cancel(by="somebody", why="injected"))
+
     def leave(self) -> None:
         """Let go of the instance."""
         if self._task is not None:
@@ -221,6 +247,8 @@ class SimulatedRuntime:
             request: What is asked.
             done: Is told why it was refused, or the empty text once it is durable.
         """
+        if self.former:
+            return  # the next owner is asked, too
         if self.world.failures or (self.journal.facts and self.instance.ended):
             done(f"{self.id} has ended")
         elif self._task is None or self._task.done():
@@ -237,7 +265,7 @@ class SimulatedRuntime:
         count = self.journal.recorded
 
         def acknowledged(future: asyncio.Future[None]) -> None:
-            if not self.owner.alive or self.owner.leaving:
+            if not self.owner.alive or self.owner.leaving or self.former:
                 return  # whoever asked will ask the next owner
             if future.cancelled():
                 self.owner.soon(self.ask, request, done)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from saga.kernel import _facts as f
 from saga.testing._trace import EventKind
@@ -30,11 +30,20 @@ def story(run: Run, violations: list[Violation]) -> str:
     lines += ["", "Broken:", *(_indented(str(one)) for one in violations[:_MOST])]
     if len(violations) > _MOST:
         lines.append(f"  and {len(violations) - _MOST} more")
-    lines += ["", "What happened:", *(f"  {line}" for line in _told(run))]
+    lines += ["", "What happened:", *(f"  {line}" for line in _shortened(list(_told(run))))]
     return "\n".join(lines)
 
 
-_MOST = 5
+_MOST: Final = 5
+"""Violations that are told."""
+_LINES: Final = 100
+"""Lines that are told of the beginning, and of the end."""
+
+
+def _shortened(lines: list[str]) -> list[str]:
+    if len(lines) <= 2 * _LINES:
+        return lines
+    return [*lines[:_LINES], f"... {len(lines) - 2 * _LINES} lines ...", *lines[-_LINES:]]
 
 
 def _indented(text: str) -> str:
@@ -62,7 +71,7 @@ def _line(event: Event) -> str:
     number = f" #{event.number}" if event.number and event.target else ""
     came_to = f": {event.state}" if event.state is not None else ""
     text = f" ({event.text})" if event.text else ""
-    return f"{event.kind.value:<12} {whose}{number}{came_to}{text}".rstrip()
+    return f"{event.kind.value:<12} {f'{whose}{number}{came_to}{text}'.strip()}".rstrip()
 
 
 def fact_line(fact: Fact) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from saga.kernel import CallState
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-__all__ = ("Event", "EventKind", "Trace")
+__all__ = ("ACTS", "LATE", "Event", "EventKind", "Trace")
 
 
 class EventKind(StrEnum):
@@ -23,6 +23,7 @@ class EventKind(StrEnum):
     ACTED = "acted"
     ACTED_LATE = "acted late"
     ACTED_BY_HAND = "acted by hand"
+    ACTED_BY_FORMER = "acted by the former owner"
     ANSWERED = "answered"
     GIVEN_UP = "given up"
     STOPPED = "stopped"
@@ -31,6 +32,8 @@ class EventKind(StrEnum):
     REFUSED = "refused"
     CRASHED = "crashed"
     LEFT = "left"
+    PAUSED = "paused"
+    WOKE = "woke"
     FLUSH_FAILED = "flush failed"
     TAKEN_OVER = "taken over"
     PREVENTED = "prevented"
@@ -69,7 +72,10 @@ class Event:
     recorded: bool = False
 
 
-_ACTS = frozenset({EventKind.ACTED, EventKind.ACTED_LATE, EventKind.ACTED_BY_HAND})
+LATE: Final = frozenset({EventKind.ACTED_LATE, EventKind.ACTED_BY_FORMER})
+"""Acts that nobody waits for any more."""
+ACTS: Final = LATE | {EventKind.ACTED, EventKind.ACTED_BY_HAND}
+"""Everything by which an activity may change the world."""
 
 
 @dataclass(slots=True)
@@ -91,5 +97,5 @@ class Trace:
         return [
             event
             for event in self.events
-            if event.target == target and event.kind in _ACTS and event.state is CallState.DONE
+            if event.target == target and event.kind in ACTS and event.state is CallState.DONE
         ]

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
-from contextvars import copy_context
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
-from saga.errors import InvalidRequestError, StepRejected
-from saga.kernel import PAYLOAD_LIMIT, RECORDED, CallState, Instance, attempt
 from saga.kernel._facts import SagaStuck
+from saga.testing._effects import Effects
 from saga.testing._journal import MemoryJournal
 from saga.testing._operator import Operator
 from saga.testing._owner import Owner
@@ -21,22 +17,18 @@ from saga.testing._time import VirtualTime
 from saga.testing._trace import Event, EventKind, Trace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Mapping
 
-    from saga.kernel import Call, Definition, Fact, Request
+    from saga.kernel import Definition, Fact, Instance, Request
     from saga.testing._participants import Participants
     from saga.testing._script import Script
-    from saga.testing._simulated import SimulatedRuntime
-    from saga.testing._time import Alarm
 
 __all__ = ("World",)
 
-_LATENESS = 30
-"""Seconds after its time limit at which a late attempt acts, unless the step says that it settles sooner."""
-
-
-_RESTART = timedelta(seconds=1)
+_RESTART: Final = timedelta(seconds=1)
 """How long it takes until another owner takes over."""
+_PAUSE: Final = timedelta(seconds=30)
+"""How long after that a paused owner goes on, unless something settles sooner; it notices within half of that."""
 
 
 class World:
@@ -48,8 +40,9 @@ class World:
         trace: What happened.
         journals: Every instance, the root first.
         owner: The process that drives them now.
-        outside: Activities that run on the host's event loop; time stands still for them.
-        calls: The last call of every activity, by target.
+        formers: Processes that were taken over and may not know it.
+        takeovers: How often another process took over.
+        effects: What activities really do.
         failures: What a conductor raised although it should not.
         people: Those who answer decisions.
         operator: Who acts when an instance is STUCK.
@@ -69,39 +62,31 @@ class World:
         self.started_at = self.time.now
         self.trace = Trace()
         self.journals: dict[str, MemoryJournal] = {}
-        self.outside: set[asyncio.Task[object]] = set()
-        self.calls: dict[str, Call] = {}
-        self.late: dict[str, list[Alarm]] = {}
         self.failures: list[BaseException] = []
         self.people = People(self, answers)
         self.operator = Operator(self, patient=script.scenario.patient)
-        self._participants = participants
+        self.effects = Effects(self, participants)
         self._host = asyncio.get_running_loop()
         self._asked: list[tuple[str, Request]] = []
+        self.formers: list[Owner] = []
+        self.takeovers = 0
         self.owner = Owner(self)
 
     # -- instances -----------------------------------------------------------------------
 
     def start(self, definition: Definition, request: str) -> None:
         """Start the root instance."""
-        self.journals[self.root] = MemoryJournal(definition, request)
-        self.owner.drive(self.root)
+        self.journals[self.root] = MemoryJournal(self.root, definition, request)
+        self.owner.drive(self.journals[self.root])
         self.people.begin()
 
-    def child(
-        self, id: str, definition: Definition, request: str, *, parent: str, handed_over: bool
-    ) -> SimulatedRuntime | None:
-        """Return what drives a child, started if it does not exist; None if it has ended."""
-        if id not in self.journals:
-            self.journals[id] = MemoryJournal(definition, request, parent=parent, handed_over=handed_over)
-        if self.journals[id].facts and self.instance(id).ended:
-            return None
-        runtime = self.owner.runtimes.get(id)
-        return self.owner.drive(id) if runtime is None else runtime
+    def started(self, id: str) -> bool:
+        """Tell whether the start of an instance is durable."""
+        return id in self.journals and bool(self.journals[id].facts)
 
     def instance(self, id: str) -> Instance:
         """Return what the durable facts of an instance come to."""
-        return Instance().fold_all(self.journals[id].facts)
+        return self.journals[id].instance
 
     def note(self, event: Event) -> None:
         """Take note of an event, with how much of its instance is durable by now."""
@@ -109,10 +94,10 @@ class World:
         durable = 0 if journal is None else len(journal.facts)
         self.trace.add(replace(event, durable=durable))
 
-    def commit(self, id: str, batches: int | None = None) -> list[Fact]:
+    def commit(self, journal: MemoryJournal, batches: int | None = None) -> list[Fact]:
         """Make durable what an instance has queued."""
-        journal = self.journals[id]
-        first = len(journal.facts) + 1
+        id, first = journal.id, len(journal.facts) + 1
+        self.journals[id] = journal
         written = journal.commit(batches)
         if written:
             stuck = any(isinstance(fact, SagaStuck) for fact in written)
@@ -144,36 +129,77 @@ class World:
 
     # -- crashes -------------------------------------------------------------------------
 
-    async def crash(self, text: str) -> NoReturn:
-        """End the process that drives the instances; whoever calls this belongs to it and never returns."""
-        self.note(Event(EventKind.CRASHED, self.time.now, text=text))
-        self.owner.crash()
-        await self.owner.never()
+    async def crash(self, owner: Owner, text: str) -> NoReturn:
+        """End a process; whoever calls this belongs to it and never returns."""
+        if owner is self.owner:
+            self.note(Event(EventKind.CRASHED, self.time.now, text=text))
+        owner.crash()
+        await owner.never()
 
-    def leave(self, text: str) -> None:
-        """Let the process end in order."""
-        self.note(Event(EventKind.LEFT, self.time.now, text=text))
-        self.owner.leave()
+    async def leave(self, owner: Owner, text: str) -> NoReturn:
+        """Let a process end in order; whoever calls this belongs to it and never returns."""
+        if owner is self.owner:
+            self.note(Event(EventKind.LEFT, self.time.now, text=text))
+            owner.leave()
+        await owner.never()
+
+    def pause(self, text: str) -> None:
+        """Let the process stand still while another one takes over; later it goes on where it was."""
+        self.note(Event(EventKind.PAUSED, self.time.now, text=text))
+        self.owner.pause()
 
     def _replace_owner(self) -> None:
-        former, crashed = self.owner, not self.owner.alive
-        for id, journal in self.journals.items():
-            if crashed:
+        former, let_go = self.owner, self.owner.leaving
+        for journal in self.journals.values():
+            if let_go:
+                self.commit(journal)
+            elif journal.facts or not former.paused:
                 journal.lose_queue()
-            else:
-                self.commit(id)
-        former.bury()
+        self.takeovers += 1
         self.time.now += _RESTART
+        if former.paused:
+            self._let_go_on(former)
+        else:
+            former.bury()
         self.owner = Owner(self)
-        for id, journal in list(self.journals.items()):
-            if journal.facts:
-                self.owner.drive(id, crashed=crashed)
-            elif id == self.root:
-                self.owner.drive(id)  # whoever started it has no answer and starts it again
-            else:
-                del self.journals[id]  # its parent starts it again
+        for journal in list(self.journals.values()):
+            self._take_over(journal, crashed=not let_go)
         for id, request in self._asked:
             self._send(id, request)
+
+    def _take_over(self, journal: MemoryJournal, *, crashed: bool) -> None:
+        if journal.facts:
+            self.owner.drive(journal, crashed=crashed)
+        elif journal.id == self.root:  # whoever started it has no answer and starts it again
+            self.journals[self.root] = MemoryJournal(self.root, journal.definition, journal.request)
+            self.owner.drive(self.journals[self.root])
+        else:
+            del self.journals[journal.id]  # its parent starts it again
+
+    def _let_go_on(self, former: Owner) -> None:
+        """Set when a paused owner goes on, and when it notices; in time for whatever settles."""
+        settling = [
+            step.action.policy.settle_time / 2
+            for journal in self.journals.values()
+            for step in journal.definition.steps.values()
+            if step.action.policy.settle_time is not None
+        ]
+        pause = min([_PAUSE, *settling])
+        self.formers.append(former)
+
+        def wake() -> None:
+            if former in self.formers:
+                self.note(Event(EventKind.WOKE, self.time.now))
+                former.wake()
+
+        self.time.at(self.time.now + pause, wake)
+        self.time.at(self.time.now + pause * 1.5, lambda: self.end_former(former))
+
+    def end_former(self, former: Owner) -> None:
+        """End a process that was taken over: it notices, or somebody makes sure."""
+        if former in self.formers:
+            self.formers.remove(former)
+            former.bury()
 
     # -- turning -------------------------------------------------------------------------
 
@@ -181,17 +207,18 @@ class World:
         """Let everything happen that can happen without time passing."""
         while True:
             await self._in_callback(self._pump)
-            if self.outside:
-                await asyncio.wait(self.outside, return_when=asyncio.FIRST_COMPLETED)
-            elif self.owner.alive and not self.owner.leaving:
+            if self.effects.outside:
+                await asyncio.wait(self.effects.outside, return_when=asyncio.FIRST_COMPLETED)
+            elif self.owner.alive and not (self.owner.leaving or self.owner.paused):
                 return
             else:
                 await self._in_callback(self._replace_owner)
 
     def _pump(self) -> None:
-        if self.owner.alive:
-            self.owner.loop.pump()
-            self.failures += self.owner.loop.unheard
+        for owner in (*self.formers, self.owner):
+            if owner.alive and not owner.paused:
+                owner.loop.pump()
+                self.failures += owner.loop.unheard
 
     async def advance(self) -> bool:
         """Let time pass until something is due, and settle; False if nothing ever is."""
@@ -214,114 +241,3 @@ class World:
 
         self._host.call_soon(call)
         await done
-
-    # -- effects -------------------------------------------------------------------------
-
-    def acting(self, target: str, call: Call, kind: EventKind, number: int = 0) -> Callable[[Any], object]:
-        """Return the real activity of a call; it notes what it does, and it runs where its kind can run."""
-        function = self._participants.function(call)
-        note = partial(self._acted, target, call, kind, number)
-        if inspect.iscoroutinefunction(function):
-
-            async def act_outside(value: Any) -> object:  # any input
-                return await self._outside(_noted(function, value, note))
-
-            return act_outside
-
-        def act(value: Any) -> object:  # any input
-            try:
-                result = function(value)
-            except Exception as error:
-                note(error=error)
-                raise
-            if inspect.isawaitable(result):
-                return self._outside(_noted(lambda _: result, value, note))
-            note(result=result)
-            return result
-
-        return act
-
-    def _acted(
-        self,
-        target: str,
-        call: Call,
-        kind: EventKind,
-        number: int,
-        *,
-        result: object = None,
-        error: Exception | None = None,
-    ) -> None:
-        state, output = CallState.DONE, None
-        if error is not None:
-            said_no = isinstance(error, (StepRejected, *call.step.rejects))
-            state = CallState.REJECTED if said_no else CallState.IN_DOUBT
-        elif call.activity.returns is not None:
-            try:
-                output = call.activity.returns.encode(result)
-            except InvalidRequestError:
-                output = None
-        self.note(
-            Event(
-                kind, self.time.now, call.id, target, call.name, number, 0, state,
-                text="" if error is None else type(error).__name__, key=call.key, output=output,
-                recorded=bool(getattr(error, RECORDED, False)),
-            )
-        )  # fmt: skip
-
-    async def _outside(self, activity: Coroutine[Any, Any, object]) -> object:
-        """Run a coroutine on the host's loop, where it finds real I/O; it is never cancelled."""
-        done: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-
-        def arrived(task: asyncio.Task[object]) -> None:
-            error = task.exception()
-            if done.done():
-                return
-            if error is None:
-                done.set_result(task.result())
-            else:
-                done.set_exception(error)
-
-        self._spawn(activity).add_done_callback(arrived)
-        conducting = self.owner
-        while not done.done():
-            try:
-                await asyncio.wait([done])
-            except asyncio.CancelledError:
-                if conducting.leaving or not conducting.alive:
-                    raise
-        return done.result()
-
-    def _spawn(self, activity: Coroutine[Any, Any, object]) -> asyncio.Task[object]:
-        task = self._host.create_task(activity, context=copy_context())
-        self.outside.add(task)
-        task.add_done_callback(self.outside.discard)
-        return task
-
-    def act(self, target: str, call: Call, kind: EventKind) -> asyncio.Task[object]:
-        """Let an activity act beside the saga: late, or by hand."""
-
-        async def inline(function: Callable[[Any], object], value: Any) -> object:  # any input
-            return function(value)
-
-        function = self.acting(target, call, kind)
-        return self._spawn(attempt(call, function, number=1, in_thread=inline, payload_limit=PAYLOAD_LIMIT))
-
-    def act_later(self, target: str, call: Call, limit: timedelta) -> None:
-        """Let an attempt act after its time limit: as late as the step's settling time allows."""
-        policy = call.activity.policy
-        after = timedelta(seconds=_LATENESS)
-        if policy.settle_time is not None and not (policy.barrier or policy.safe_to_overtake):
-            after = min(after, policy.settle_time / 2)
-        due = self.time.now + limit + after
-        alarm = self.time.at(due, lambda: self.act(target, call, EventKind.ACTED_LATE))
-        self.late.setdefault(target, []).append(alarm)
-
-
-async def _noted(function: Callable[[Any], Any], value: Any, note: Callable[..., None]) -> object:
-    try:
-        result = await function(value)
-    except Exception as error:
-        note(error=error)
-        raise
-    note(result=result)
-    return result

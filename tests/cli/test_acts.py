@@ -211,11 +211,19 @@ def test_a_decision_nobody_declared(saga: Command, driven: Driven) -> None:
     assert view(saga, driven.url, "large-1")["acts"] == []
 
 
+def test_an_answer_that_nobody_has_asked_for_is_kept_and_said_to_be(saga: Command, driven: Driven) -> None:
+    """A wrong call number looks like an early answer: it is told what `run` did ask for."""
+    code, told = act(saga, driven.url, "decide", "large-1", "review.9", '{"approved": true}', "--by", "me")
+    assert (code, told["outcome"], told["state"]) == (0, "kept", "RUNNING")
+    assert told["message"] == "run has not asked for review.9, so far it has asked for review.1; the saga is RUNNING"
+
+
 def test_an_answer_of_the_wrong_type(saga: Command, driven: Driven) -> None:
     """An answer that does not fit is refused, and the saga goes on waiting."""
     ended = saga("decide", "large-1", "review", '{"approved": 7}', "--by", "me", database=driven.url)
     assert ended.code == 1
     assert "approved" in ended.err
+    assert "give a value that fits" in ended.err
     assert view(saga, driven.url, "large-1")["state"] == "RUNNING"
 
 

@@ -116,12 +116,14 @@ def test_what_a_replay_would_not_repeat_is_warned_of(saga: Command, written: Pat
         ("", "names no saga class"),
         (":MoneyTransfer", "names no saga class"),
         (f"{BANK}:", "names no saga class"),
-        ("no.such.module:Class", "ModuleNotFoundError: No module named 'no'"),
+        ("no.such.module:Class", "No module named 'no'; modules are looked for here"),
+        ("transfers.py:Class", "write module:Class, such as transfers:Class"),
+        ("shop/sagas.py", "write module:Class, such as shop.sagas:Class"),
         (f"{BANK}:Nothing", "has no Nothing; its saga classes: MoneyTransfer"),
         (f"{BANK}:Review", "is no saga class"),
         (f"{BANK}:bank", "is no class"),
         ("json", "json defines no saga class"),
-        ("..relative:Class", "cannot be imported"),
+        ("..relative:Class", "names no saga class"),
     ],
 )
 def test_a_target_that_names_no_class(saga: Command, target: str, told: str) -> None:
@@ -134,17 +136,40 @@ def test_a_target_that_names_no_class(saga: Command, target: str, told: str) -> 
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("x = 1\nx.nothing\n", "AttributeError: 'int' object has no attribute 'nothing'"),
-        ("def (\n", "SyntaxError"),
-        ("import sys\nsys.exit(0)\n", "SystemExit: 0"),
+        ("x = 1\nx.nothing\n", "AttributeError: 'int' object has no attribute 'nothing' (NAME.py:2)"),
+        ("def (\n", "SyntaxError: invalid syntax (NAME.py, line 1)"),
+        ("import sys\nsys.exit(0)\n", "it ends the process (SystemExit: 0); let it do so only beneath if __name__"),
+        ("class Odd(BaseException): ...\nraise Odd\n", "Odd (NAME.py:2)"),
+        ("import no_such_dependency\n", "ModuleNotFoundError: No module named 'no_such_dependency' (NAME.py:1)"),
+        ("import json\n\njson.loads('')\n", "JSONDecodeError: Expecting value: line 1 column 1 (char 0) (NAME.py:3)"),
+        ("raise ValueError('\\x1b[2J')\n", "ValueError: \\x1b[2J (NAME.py:1)"),
     ],
 )
 def test_a_module_that_cannot_be_imported(saga: Command, written: Path, text: str, told: str) -> None:
-    """What a module does wrong is told in one line, with its place."""
+    """What a module does wrong is told in one line, with the last place in it that ran, and no traceback."""
     name = module(written, text)
     ended = saga("check", f"{name}:Class")
-    assert (ended.code, ended.out) == (2, "")
-    assert f"{name} cannot be imported: {told}" in " ".join(ended.err.split())
+    assert (ended.code, ended.out) == (3, "")
+    assert f"Error: {name} cannot be imported: {told.replace('NAME', name)}" in ended.err
+    assert "Traceback" not in ended.err
+    as_json = saga("diagram", f"{name}:Class", "--json")
+    assert (as_json.code, as_json.out) == (3, "")
+    assert json.loads(as_json.err)["error"]["type"] == "ModuleImportError"
+
+
+def test_a_module_sees_no_arguments_of_ours_and_prints_into_nothing_of_ours(saga: Command, written: Path) -> None:
+    """A module that reads arguments gets none, and what it prints goes to standard error."""
+    name = module(written, f"import sys\nprint('loaded', *sys.argv)\nfrom {BANK} import bank\n{CHANCY}")
+    before = sys.argv
+    ended = saga("check", f"{name}:Chancy", "--json")
+    assert json.loads(ended.out)["ok"]
+    assert ended.err == f"loaded {name}\n"
+    assert sys.argv is before
+
+
+def test_an_interrupted_import_is_an_interruption(saga: Command, written: Path) -> None:
+    """Ctrl-C is nobody's fault."""
+    assert saga("check", module(written, "raise KeyboardInterrupt\n")).code == 130
 
 
 def test_an_installed_command_finds_modules_where_it_is_called(tmp_path: Path) -> None:

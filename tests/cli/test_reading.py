@@ -1,17 +1,25 @@
 """`list`, `show` and `facts`: what they print for people and for programs, and what they keep to themselves."""
 
+import io
 import json
+import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from saga import SagaState
+from saga.cli._listing import print_listing, write_listing
 from saga.embedded import Journal
+from saga.kernel import SagaSummary
 from tests.cli._bank import TRANSFERS
-from tests.cli.conftest import Command
+from tests.cli.conftest import Command, filled
 
 PAYLOADS = ("NL01", "DE01", "credit of", "debit of", "s3cret")
 
@@ -71,6 +79,33 @@ def test_a_list_says_when_there_is_more(saga: Command, journal: str) -> None:
         assert "there are more" not in saga("list", "--limit", limit, database=journal).out
 
 
+def test_a_list_is_printed_while_it_is_read() -> None:
+    """The first line does not wait for the last: a list of any length takes no more memory than a page."""
+    read: list[str] = []
+
+    def instances() -> Iterator[SagaSummary]:
+        at = datetime(2026, 3, 4, tzinfo=UTC)
+        for number in range(1000):
+            read.append(str(number))
+            yield SagaSummary(f"i-{number}", "Long", SagaState.RUNNING, at, at, None)
+
+    for listing in (print_listing, write_listing):
+        read.clear()
+        with pytest.raises(BrokenPipeError), redirect_stdout(OneLine()):
+            listing(found := instances(), found)
+        assert len(read) <= 201
+
+
+class OneLine(io.StringIO):
+    """Takes two lines, and goes away."""
+
+    def write(self, text: str) -> int:
+        """Fail after the second line."""
+        if self.getvalue().count("\n") >= 2:
+            raise BrokenPipeError
+        return super().write(text)
+
+
 def test_an_empty_list_says_so(saga: Command, journal: str) -> None:
     """Nothing found is no error."""
     assert saga("list", "--prefix", "none", database=journal) == (0, "no such instances\n", "")
@@ -90,6 +125,7 @@ def test_show_tells_the_story_of_a_stuck_saga(saga: Command, journal: str) -> No
     """The timeline has every call with outcome, attempts and error; the page names the ways out."""
     shown = saga("show", "frozen-1", database=journal).out
     timeline, _, page = shown.partition("\n\nfrozen-1 MoneyTransfer is STUCK since ")
+    assert "\n\nUTC\n" in timeline
     lines = [line.split(maxsplit=1)[1] for line in timeline.splitlines() if re.match(r"\d\d:", line)]
     told = [re.sub(r"  +", "  ", re.sub(r"[\d.]+ s", "T", line)) for line in lines]
     assert told == [
@@ -103,12 +139,12 @@ def test_show_tells_the_story_of_a_stuck_saga(saga: Command, journal: str) -> No
     assert "\n                StepRejected: account frozen\\x1b[2J\n" in shown
     assert "saga retry frozen-1 " in page
     assert "saga skip frozen-1 debit.1 " in page
-    assert "need --database too" in page
+    assert f"  export SAGA_DATABASE={journal} " in page
 
 
 def test_the_ways_out_are_complete_where_the_environment_names_the_journal(saga: Command, journal: str) -> None:
     """Whoever has SAGA_DATABASE set can paste the commands as they are."""
-    assert "need --database" not in saga("show", "frozen-1", env={"SAGA_DATABASE": journal}).out
+    assert "export SAGA_DATABASE" not in saga("show", "frozen-1", env={"SAGA_DATABASE": journal}).out
 
 
 def test_show_tells_what_a_saga_waits_for(saga: Command, journal: str) -> None:
@@ -210,12 +246,16 @@ def test_a_traceback_can_be_asked_for(saga: Command, journal: str) -> None:
         saga("show", "nobody", database=journal, env={"SAGA_TRACEBACK": "1"})
 
 
-def test_eighty_columns_cut_nothing(saga: Command, tmp_path: Any, journal: str) -> None:
-    """On a narrow terminal long ids are folded in a list, and whole in `show`."""
-    narrow = {"COLUMNS": "60"}
+@pytest.mark.parametrize("columns", [40, 60, 80])
+def test_a_narrow_terminal_cuts_nothing(saga: Command, journal: str, columns: int) -> None:
+    """On a narrow terminal an instance takes several lines in a list, and is whole in `show`."""
+    narrow = {"COLUMNS": str(columns)}
     listed = saga("list", "--prefix", "refused", database=journal, env=narrow).out
-    assert max(len(line.rstrip()) for line in listed.splitlines()) <= 60
-    assert "…" not in listed
+    assert max(len(line) for line in listed.splitlines()) <= columns
+    words = saga("list", "--prefix", "refused", database=journal).out.splitlines()[1].split()
+    assert {"refused-1", "MoneyTransfer", "COMPENSATED"} < set(words)
+    assert set(words) <= set(listed.split())
+    assert "UTC" in listed
     wide = saga("show", "refused-1", database=journal).out
     assert saga("show", "refused-1", database=journal, env=narrow).out == wide
 
@@ -256,6 +296,59 @@ def test_a_reader_that_goes_away_is_no_error(journal: str) -> None:
         process.stdout.close()
         assert process.stderr.read() == ""
         assert process.wait(timeout=60) == 141
+
+
+@pytest.mark.parametrize("command", [("list",), ("list", "--json"), ("show", "frozen-1"), ("diagram", "--states")])
+def test_a_reader_that_takes_one_line_is_no_error(journal: str, command: tuple[str, ...]) -> None:
+    """The exit code tells of the pipe, not of a refusal, whatever prints."""
+    program = [sys.executable, "-m", "saga.cli", *command]
+    with subprocess.Popen(
+        program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "SAGA_DATABASE": journal}
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(timeout=60) == 141
+
+
+def in_shell(line: str, journal: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of a real shell in which `saga` is the command."""
+    return subprocess.run(
+        ["sh", "-c", f"saga() {{ '{sys.executable}' -m saga.cli \"$@\"; }}\n{line}"],
+        env={**os.environ, "SAGA_DATABASE": journal, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(
+    "command", ["list --json", "show frozen-1", "decide large-1 review.9 true --by me --no-wait --json"]
+)
+def test_output_that_cannot_be_written_is_told(tmp_path: Path, command: str) -> None:
+    """A full disk behind standard output ends with one line and exit code 3, never as if all had been said."""
+    done = in_shell(f"saga {command} > /dev/full", filled(tmp_path))
+    assert done.returncode == 3
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["list", "list --json", "show frozen-1"])
+def test_a_closed_output_hits_no_database(journal: str, command: str) -> None:
+    """Without standard streams a command ends as it does with them, and writes nowhere."""
+    done = in_shell(f"saga {command} <&- >&- 2>&-", journal)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert in_shell("saga show done-1 --json", journal).returncode == 0
+
+
+def test_a_locale_without_letters_is_no_error(journal: str) -> None:
+    """An id that a terminal cannot show ends in an answer about it."""
+    for settings in ({"LC_ALL": "C"}, {"LC_ALL": "C", "PYTHONIOENCODING": "ascii"}, {"PYTHONUTF8": "0"}):
+        done = in_shell('saga show "$ID"', journal, ID="\u00fcn\u00ef", **settings)
+        assert (done.returncode, "Traceback" in done.stderr) == (4, False)
+        assert "holds no instance '" in done.stderr
 
 
 def test_no_class_is_needed_to_read(journal: str) -> None:

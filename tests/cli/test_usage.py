@@ -1,5 +1,6 @@
 """What somebody may type that makes no sense, and what they are told."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -145,6 +146,27 @@ def test_an_act_that_makes_no_sense(saga: Command, journal: str, arguments: tupl
     ended = saga(*arguments, database=journal)
     assert (ended.code, ended.out) == (2, "")
     assert told in " ".join(ended.err.split())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("nothing",),
+        ("--nothing",),
+        ("show",),
+        ("list", "--limit", "-1"),
+        ("purge", "--older-than", "3"),
+        ("check", "x y"),
+    ],
+    ids=shown,
+)
+def test_programs_are_told_in_json_what_makes_no_sense(saga: Command, arguments: tuple[str, ...]) -> None:
+    """With --json an error is JSON on standard error, those of the command line among them."""
+    ended = saga(*arguments, "--json")
+    assert (ended.code, ended.out) == (2, "")
+    error = json.loads(ended.err)["error"]
+    assert (error["type"], error["exit_code"]) == ("UsageError", 2)
+    assert error["message"]
 
 
 @pytest.mark.parametrize("id", ["", "a\x1bb", "a\nb", "a\udcffb"], ids=ascii)

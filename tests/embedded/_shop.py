@@ -10,11 +10,13 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import TypeVar
 
 from saga import (
     Compensatable,
     DidNotHappen,
     Effect,
+    EmbeddedEngine,
     Finding,
     Happened,
     Nested,
@@ -23,12 +25,16 @@ from saga import (
     Retriable,
     Retry,
     Saga,
+    SagaHandle,
     StepRejected,
     current_step,
     participant,
 )
-from saga.kernel import RECORDED
+from saga.kernel import RECORDED, Runs, definition_of
 from saga.kernel._names import split_role
+
+Request = TypeVar("Request")
+Result = TypeVar("Result")
 
 FAST = Retry(attempts=3, first=timedelta(milliseconds=5))
 ENDLESS = Retry(attempts=None, first=timedelta(milliseconds=5), cap=timedelta(milliseconds=20))
@@ -161,6 +167,18 @@ def waits_for(gate: asyncio.Event) -> Callable[[], Awaitable[None]]:
         await gate.wait()
 
     return wait
+
+
+async def until_delivered(shop: Shop, key: str, times: int = 1) -> None:
+    """Wait until an activity has begun."""
+    while shop.deliveries.count(key) < times:
+        await asyncio.sleep(0.002)
+
+
+def handle_of(engine: EmbeddedEngine, saga: type[Runs[Request, Result]], id: str) -> SagaHandle[Result]:
+    """Return the handle of an instance that need not be durable yet."""
+    assert engine._open is not None
+    return SagaHandle(engine._open.stage.journals, definition_of(saga), id)
 
 
 async def hangs() -> None:

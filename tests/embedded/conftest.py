@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 
 from saga import EmbeddedEngine
+from tests.embedded._scripted import Scripted, script
 from tests.embedded._shop import Journey, Purchase, Shop
 
 MakeEngine = Callable[..., EmbeddedEngine]
@@ -60,3 +61,10 @@ def make_engine(journal_url: str, shop: Shop) -> MakeEngine:
         return EmbeddedEngine(journal_url, **(settings | changed))
 
     return make
+
+
+@pytest.fixture
+def scripted() -> Generator[Scripted]:
+    """What activities of the module `_scripted` do in this test, and what they noted."""
+    with script() as one:
+        yield one

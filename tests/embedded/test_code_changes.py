@@ -14,7 +14,7 @@ import pytest
 from saga import EmbeddedEngine, SagaCompensatedError, SagaState, SagaStuckError
 from saga.errors import JournalOrderError, JournalVersionError
 from saga.kernel import Reason
-from tests.embedded._shop import Booking, Purchase, Shop, hangs, waits_for
+from tests.embedded._shop import Booking, Purchase, Shop, hangs, until_delivered, waits_for
 from tests.embedded.conftest import MakeEngine
 
 WHO: dict[str, Any] = {"by": "olga", "why": "deployed a fix"}
@@ -41,12 +41,6 @@ async def broken(saga: Purchase, bookings: int) -> list[str]:
 async def fixed(saga: Purchase, bookings: int) -> list[str]:
     """Book, then pay."""
     return [await saga.book(0), await saga.pay(0)]
-
-
-async def until_delivered(shop: Shop, key: str) -> None:
-    """Wait until an activity has begun."""
-    while key not in shop.deliveries:
-        await asyncio.sleep(0.002)
 
 
 @pytest.mark.peer("DBO-33")

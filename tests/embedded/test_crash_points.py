@@ -22,7 +22,8 @@ from saga.embedded import _journals, _tending
 from saga.embedded._database import Point, Write
 from saga.embedded._store import Store
 from saga.kernel import _facts as f
-from tests.embedded._crash import ERRORS, POWER_LOSS, Machine, Story, Topology, Where, scenario
+from tests.embedded._crash import Story, Topology, scenario
+from tests.embedded._machine import ERRORS, POWER_LOSS, Machine, Where
 from tests.embedded._topologies import SEQUENCES, TOPOLOGIES
 
 OF_WRITES = {

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import threading
 from datetime import timedelta
 
 import pytest
 
-from saga import SagaState
-from saga.errors import EngineClosedError, JournalError
+from saga.embedded._drive import Drive
+from saga.errors import EngineClosedError
 from saga.kernel import _facts as f
-from tests.embedded._shop import Booking, Purchase, Shop, hangs, waits_for
+from tests.embedded._shop import Purchase, Shop, hangs, until_delivered, waits_for
 from tests.embedded.conftest import MakeEngine
-
-
-async def until_delivered(shop: Shop, key: str, times: int = 1) -> None:
-    """Wait until an activity has begun."""
-    while shop.deliveries.count(key) < times:
-        await asyncio.sleep(0.002)
 
 
 @pytest.mark.peer("TFE-23")
@@ -187,41 +180,6 @@ async def test_a_second_cancellation_ends_the_grace_and_closes_everything(make_e
         assert len(await engine.run(Purchase, 1, id="p-1")) == 3
 
 
-@pytest.mark.parametrize("after", range(12))
-async def test_entering_may_be_cancelled_at_any_moment(make_engine: MakeEngine, shop: Shop, after: int) -> None:
-    """Nothing is left open, nothing stays owned, and the next engine goes on at once."""
-    shop.before["book.1"] = [hangs, *[waits_for(_opened())] * 5]
-    async with make_engine(grace=timedelta(0)) as engine:
-        await engine.start(Purchase, 1, id="p-1")
-        await until_delivered(shop, "p-1/book.1")
-    threads = threading.active_count()
-
-    entering = asyncio.create_task(make_engine(grace=timedelta(0)).__aenter__())
-    for _ in range(after):
-        await asyncio.sleep(0.001)
-    entering.cancel()
-    try:
-        entered = await entering
-    except asyncio.CancelledError:
-        pass
-    else:  # it was faster
-        await entered.__aexit__(None, None, None)
-    assert [one.name for one in threading.enumerate() if one.name == "saga-journal-writer"] == []
-    assert threading.active_count() <= threads + 2
-    async with make_engine() as engine:
-        handle = await engine.get(Purchase, "p-1")
-        assert len(await handle.result()) == 3
-        assert [fact.crashed async for fact in handle.facts() if isinstance(fact, f.Resumed)] == [None] * (
-            (await handle.view()).calls[0].attempts - 1
-        )
-
-
-def _opened() -> asyncio.Event:
-    event = asyncio.Event()
-    event.set()
-    return event
-
-
 @pytest.mark.parametrize("cancelled_at", ["start", "run", "result"])
 async def test_cancelling_a_caller_changes_nothing(make_engine: MakeEngine, shop: Shop, cancelled_at: str) -> None:
     """The saga runs on; another caller gets its result."""
@@ -280,8 +238,6 @@ async def test_heartbeats_go_on_during_the_grace(make_engine: MakeEngine, shop: 
 
 async def test_instances_that_ended_are_forgotten(make_engine: MakeEngine, shop: Shop) -> None:
     """Neither the engine nor a cycle of references keeps them."""
-    from saga.embedded._drive import Drive  # noqa: PLC0415
-
     gc.collect()
     gc.disable()
     try:
@@ -293,14 +249,3 @@ async def test_instances_that_ended_are_forgotten(make_engine: MakeEngine, shop:
             assert sum(isinstance(one, Drive) for one in gc.get_objects()) <= before + 2
     finally:
         gc.enable()
-
-
-async def test_a_journal_that_cannot_be_opened_leaves_nothing_behind(make_engine: MakeEngine, tmp_path: object) -> None:
-    """No thread, no open engine; the same engine may be entered later."""
-    from saga import EmbeddedEngine  # noqa: PLC0415
-
-    engine = EmbeddedEngine(f"sqlite:///{tmp_path}/missing/journal.db", sagas=[Booking], participants={"shop": Shop()})
-    for _ in range(2):
-        with pytest.raises(JournalError, match="does not exist"):
-            await engine.__aenter__()
-    assert SagaState.RUNNING

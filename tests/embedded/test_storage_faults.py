@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +13,8 @@ import pytest
 from saga import EmbeddedEngine, SagaHandle, SagaState
 from saga.errors import EngineClosedError, JournalError, JournalWriteError
 from saga.kernel import Decision
-from tests.embedded._crash import ERRORS, Machine, check_order, running_on
+from tests.embedded._crash import check_order
+from tests.embedded._machine import ERRORS, Machine, error_of, running_on
 from tests.embedded._shop import Booking, Purchase, Shop, hangs
 from tests.embedded.conftest import MakeEngine
 
@@ -47,15 +47,6 @@ class Armed(Machine):
         if error is not None:
             self.armed = lambda _write, _point: None
             raise error
-
-
-def error_of(fault: str) -> Exception:
-    """The driver's error."""
-    code, text = ERRORS[fault]
-    error = sqlite3.OperationalError(text)
-    if code is not None:
-        error.sqlite_errorcode = code
-    return error
 
 
 @pytest.mark.peer("NEW-03", "NEW-02")

@@ -4,8 +4,10 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
@@ -16,10 +18,12 @@ from examples.money_transfer.chapters import CLOSED, SOURCE, TARGET, Stage
 from examples.money_transfer.models import Debit, Posting, Transfer
 from examples.money_transfer.proof import prove
 from examples.money_transfer.transfers import Order
-from saga import SagaState, SagaView
+from saga import SagaHandle, SagaState, SagaView
 from saga.kernel import CallState
 
 ROOT = Path(__file__).parents[2]
+
+Chapter: TypeAlias = Callable[[Stage], Awaitable[list[SagaView]]]
 
 
 async def test_chapter_happy_path(stage: Stage) -> None:
@@ -103,22 +107,90 @@ def test_demo_kills_resumes_and_proves(tmp_path: Path) -> None:
     assert report["proof"]["repeated"] >= 8
     assert report["proof"]["before"] == report["proof"]["after"]
     databases = {path.name: oct(path.stat().st_mode & 0o777) for path in folder.glob("*.db")}
-    assert databases == dict.fromkeys(("journal.db", "north.db", "south.db", "mail.db"), "0o600")
+    assert databases == dict.fromkeys(("journal.db", "north.db", "south.db", "mail.db", "run.db"), "0o600")
 
 
-def test_demo_refuses_a_folder_that_was_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Another run's journal is left alone."""
-    (tmp_path / "journal.db").touch()
-    assert demo.main(transfers=1, kill=False, as_json=False, directory=str(tmp_path)) == 2
-    assert "holds the journal of another run" in " ".join(capsys.readouterr().err.split())
-    assert [path.name for path in tmp_path.iterdir()] == ["journal.db"]
-
-
-@pytest.mark.parametrize("transfers", [0, -5])
-def test_demo_refuses_no_transfers(transfers: int, capsys: pytest.CaptureFixture[str]) -> None:
-    """A number that cannot be is said to be none."""
+@pytest.mark.parametrize("transfers", [0, -5, 1_000_001])
+def test_demo_refuses_a_number_that_cannot_be(transfers: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """A number of transfers that cannot be is said to be none, before anything is made."""
     assert demo.main(transfers=transfers, kill=False, as_json=False, directory=None) == 2
-    assert "give 1 or more" in capsys.readouterr().err
+    assert "give 1 or more, at most 1,000,000" in capsys.readouterr().err
+
+
+async def quick(stage: Stage) -> list[SagaView]:
+    """Nothing happens."""
+    return []
+
+
+async def interrupting(stage: Stage) -> list[SagaView]:
+    """Somebody presses Ctrl-C."""
+    raise KeyboardInterrupt
+
+
+def interrupted_in(chapter: Chapter, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Make a run of three transfers that ends in a chapter."""
+    monkeypatch.setattr(demo, "CHAPTERS", (quick, chapter))
+    assert demo.main(transfers=3, kill=False, as_json=False, directory=str(folder)) == 130
+    monkeypatch.setattr(demo, "CHAPTERS", (quick, quick))
+
+
+def test_an_interrupted_demo_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C ends with 130 and the command that goes on; that tells no chapter twice and keeps its own number."""
+    folder = tmp_path / "a b"
+    interrupted_in(interrupting, monkeypatch, folder)
+    told = capsys.readouterr()
+    assert told.err == f"interrupted; nothing is lost. It goes on with: saga demo --directory '{folder}'\n"
+    assert demo.main(transfers=200, kill=False, as_json=False, directory=str(folder)) == 0
+    story = capsys.readouterr().out
+    assert "A run of 3 rows was interrupted here; it goes on." in story
+    assert story.count("It was told before the interruption.") == 1
+    assert "3 rows = 3 carried out" in story
+
+
+def test_a_folder_takes_one_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run that came to its end stays as it is, and where it lies is said."""
+    monkeypatch.setattr(demo, "CHAPTERS", ())
+    assert demo.main(transfers=1, kill=False, as_json=False, directory=str(tmp_path)) == 0
+    before = (tmp_path / "journal.db").read_bytes()
+    capsys.readouterr()
+    assert demo.main(transfers=1, kill=False, as_json=True, directory=str(tmp_path)) == 2
+    told = json.loads(capsys.readouterr().err)["error"]
+    assert told["exit_code"] == 2
+    assert (
+        f"holds a run that came to its end; look at it with saga list --database sqlite:///{tmp_path}/"
+        in told["message"]
+    )
+    assert (tmp_path / "journal.db").read_bytes() == before
+
+
+@pytest.mark.parametrize("moment", ["decided", "refunded"])
+async def test_an_interrupted_chapter_can_be_told_again(
+    stage: Stage, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever an interrupted run did already for the last chapter, the clerk refunds once."""
+
+    class Interrupted(Exception):
+        pass
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise Interrupted
+
+    with monkeypatch.context() as patched:
+        if moment == "decided":
+            patched.setattr(stage.world.north.__class__, "post_by_hand", interrupt)
+        else:
+            patched.setattr(SagaHandle, "skip", interrupt)
+        with pytest.raises(Interrupted):
+            await chapters.stuck(stage)
+    (view,) = await chapters.stuck(stage)
+    assert view.state is SagaState.COMPENSATED
+    assert [view.state for view in await chapters.stuck(stage)] == [SagaState.COMPENSATED]
+    async with stage.world.engine() as engine:
+        assert (await prove(stage.world, engine)).holds
 
 
 def test_demo_tells_the_story_and_fails_when_the_proof_does(

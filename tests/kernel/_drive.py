@@ -5,7 +5,19 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from saga.kernel import Decider, Instance, SagaStarted, definition_of, replay, resume
+from saga.kernel import (
+    Call,
+    Decider,
+    Instance,
+    Kind,
+    Role,
+    SagaStarted,
+    StepDefinition,
+    child_outcome,
+    definition_of,
+    replay,
+    resume,
+)
 from saga.kernel import _facts as f
 from saga.kernel._requests import Abort, Cancel, Decide, Request, Resolve, Retry, Skip, admit
 from saga.kernel._values import Failure, SagaState
@@ -38,6 +50,7 @@ class Driven:
         *,
         id: str = "transfer-42",
         handed_over: bool = False,
+        parent: str | None = None,
         replayed: bool = True,
         payload_limit: int = 1000,
     ) -> None:
@@ -55,6 +68,7 @@ class Driven:
                 id=id,
                 deadline=None if deadline is None else START + deadline,
                 handed_over=handed_over or None,
+                parent=parent,
                 payload=request,
             )
         )
@@ -220,6 +234,14 @@ class Driven:
         while self.in_flight:
             self.done(self.in_flight[0])
         return self
+
+
+def handed(child: Driven) -> dict[str, Any]:
+    """What a child that has completed hands over, as the fields of its parent's `done`."""
+    pay = StepDefinition("pay", Kind.NESTED, {}, (), nested=child.definition)
+    call = Call("parent", "Parent", "pay.1", Role.ACTION, pay, "null")
+    outcome = child_outcome(call, child.instance, child.definition, child.at)
+    return {"output": outcome.output, "adopted": outcome.adopted}
 
 
 def summary(instance: Instance) -> dict[str, object]:

@@ -30,10 +30,10 @@ from saga import (
     StepInDoubt,
     StepRejected,
 )
-from saga.kernel import Fact, decode_fact, encode_fact, entries_of
+from saga.kernel import Fact, decode_fact, encode_fact
 from saga.kernel import _facts as f
 from saga.kernel._values import Failure, Reason
-from tests.kernel._drive import SECOND, Driven
+from tests.kernel._drive import SECOND, Driven, handed
 
 FOLDER = Path(__file__).parent / "golden"
 ONCE = Retry(attempts=1)
@@ -336,8 +336,7 @@ def nested() -> Driven:
     """What a child handed over is compensated at its place."""
     child = Driven(GoldenChild, SMALL, id="golden-3~child.1", handed_over=True).done("debit.1", POSTING)
     child.done("hold.1", '"h-1"')
-    adopted = entries_of(child.instance, child.definition)
-    driven = Driven(GoldenParent, SMALL, id="golden-3").done("child.1", POSTING, adopted=adopted)
+    driven = Driven(GoldenParent, SMALL, id="golden-3").done("child.1", **handed(child))
     return driven.done("whole.1", '{"id":"w-1"}').rejected("credit.1").compensate_all()
 
 

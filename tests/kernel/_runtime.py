@@ -46,6 +46,7 @@ class FakeRuntime:
         until = len(self.facts)
         self.diary.append("flush")
         await self.gate.wait()
+        await asyncio.sleep(0)  # it takes a while; what was started too early would run now
         if self.flush_fails is not None:
             raise self.flush_fails
         self.durable = self.facts[:until]

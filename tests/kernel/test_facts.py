@@ -14,8 +14,8 @@ from saga.kernel._values import CallState, Failure, Kind, Reason, SagaState
 
 AT = datetime(2026, 1, 1, 12, 30, 15, 123456, tzinfo=UTC)
 FAILURE = Failure(type="Refused", message="no\n\x00 é", details={"limit": [1, None]})
-ACT = {"by": "olga", "why": "fixed", "seen": SagaState.STUCK}
-ADOPTED = (f.Adopted(call="debit.1", input="5", output='"p"'), f.Adopted(call="fee.1", input="5", in_doubt=True))
+ACT = {"by": "olga", "why": "fixed", "state": SagaState.STUCK, "seen": 7}
+ADOPTED = (f.Adopted(call="debit.1", overdue_at=AT), f.Adopted(call="fee.1", in_doubt=True))
 
 FACTS: list[Fact] = [
     f.SagaStarted(at=AT, saga="Transfer", id="t-1", fingerprint="ab", deadline=AT, parent="p", handed_over=True),

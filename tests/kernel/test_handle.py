@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from saga import DidNotHappen, Happened, SagaCompensatedError, SagaHandle, SagaStuckError
-from saga.errors import InvalidRequestError, UnknownSagaError
+from saga import DecisionTimedOut, DidNotHappen, Happened, SagaCompensatedError, SagaHandle, SagaStuckError
+from saga.errors import ActRefusedError, InvalidRequestError, UnknownSagaError
 from saga.kernel import Cancel, Decide, Fact, Instance, Resolve, RetryRequest, Skip
 from saga.kernel._requests import Abort, Request
-from tests.kernel._drive import Driven
+from tests.kernel._drive import START, Driven
 from tests.kernel._sagas import Steps, Tentative, transfer
+from tests.kernel.test_s16_nested import Business, Payment, ordered
 
 
 async def straight(saga: Steps, amount: int) -> str:
     await saga.debit(amount)
     return await saga.credit(amount)
+
+
+async def asks(saga: Steps, amount: int) -> str:
+    return str(await saga.review()) + await saga.debit(amount)
+
+
+async def works_first(saga: Steps, amount: int) -> str:
+    return await saga.debit(amount) + str(await saga.review())
+
+
+async def waits_twice(saga: Steps, amount: int) -> str:
+    try:
+        return str(await saga.review())
+    except DecisionTimedOut:
+        return await saga.debit(amount)
 
 
 class Journal:
@@ -32,8 +49,10 @@ class Journal:
         return self.driven.facts
 
     async def send(self, id: str, request: Request) -> None:
-        """Keep the request."""
+        """Keep the request, and take answers to decisions."""
         self.sent.append(request)
+        if isinstance(request, Decide):
+            self.driven.ask(request)
 
     async def at_rest(self, id: str) -> Instance:
         """It rests already."""
@@ -102,10 +121,83 @@ async def test_acts_become_requests() -> None:
     ]
 
 
+async def test_a_call_that_was_handed_over_is_named_by_the_call_that_ran_its_saga() -> None:
+    """As it stands on the page."""
+    handle, sent = handle_of(ordered())
+    await handle.skip(Payment.debit, within="pay.1", by="olga", why="by hand")
+    await handle.resolve(Payment.fee, Happened(output="f"), call=2, within="pay.1", by="olga", why="saw it")
+    assert sent == [
+        Skip(call="pay.1/debit.1", by="olga", why="by hand"),
+        Resolve(call="pay.1/fee.2", finding="happened", payload='"f"', by="olga", why="saw it"),
+    ]
+
+
+async def test_a_nested_saga_with_a_compensation_of_its_own_is_skipped_like_a_step() -> None:
+    """It was compensated by hand as a whole."""
+    handle, sent = handle_of(Driven(Business))
+    await handle.skip(Business.order, by="olga", why="by hand")
+    assert sent == [Skip(call="order.1", by="olga", why="by hand")]
+
+
+@pytest.mark.parametrize("within", ["pay", "pay.0", "/pay.1", "pay.1/", "pay.x"])
+async def test_within_names_calls(within: str) -> None:
+    """Not steps."""
+    handle, _ = handle_of(ordered())
+    with pytest.raises(InvalidRequestError, match=r"such as pay\.1"):
+        await handle.skip(Payment.debit, within=within, by="olga", why="by hand")
+
+
+async def test_a_step_that_the_nested_saga_does_not_have_is_refused() -> None:
+    """With those that it has."""
+    handle, _ = handle_of(ordered())
+    with pytest.raises(UnknownSagaError, match="Payment has no step 'hold'; it has rate, debit, fee"):
+        await handle.skip(Tentative.hold, within="pay.1", by="olga", why="x")
+    with pytest.raises(UnknownSagaError, match=r"Order has no nested saga 'debit\.1'"):
+        await handle.skip(Payment.debit, within="debit.1", by="olga", why="x")
+
+
+async def test_an_act_carries_how_much_was_seen() -> None:
+    """The view that the operator looked at."""
+    handle, sent = handle_of(Driven(Transfer))
+    view = await handle.view()
+    await handle.retry(by="olga", why="fixed", seen=view)
+    await handle.skip(Steps.debit, by="olga", why="by hand", seen=view)
+    assert [getattr(one, "seen", None) for one in sent] == [2, 2]
+    other = view.model_copy(update={"id": "transfer-43"})
+    with pytest.raises(InvalidRequestError, match="transfer-42: seen is a view of transfer-43"):
+        await handle.abort(by="olga", why="hopeless", seen=other)
+
+
+async def test_the_reply_to_a_decision_tells_whether_run_has_asked() -> None:
+    """An early answer is kept for a call that may never come."""
+    handle, _ = handle_of(Driven(transfer(asks)))
+    early = await handle.decide(Steps.review, answer=True, call=99, by="rita")
+    assert (early.call, early.due, early.answer) == ("review.99", None, "true")
+    awaited = await handle.decide(Steps.review, answer=True, by="rita")
+    assert (awaited.due, awaited.by) == (START + timedelta(hours=1), "rita")
+
+
+async def test_an_answer_that_is_ignored_is_told() -> None:
+    """It is in the journal, and nothing follows from it."""
+    handle, _ = handle_of(Driven(transfer(works_first)))
+    await handle.decide(Steps.review, answer=True, by="rita")
+    assert (await handle.decide(Steps.review, answer=True, by="rita")).answer == "true"  # the same again is no error
+    with pytest.raises(ActRefusedError, match=r"RUNNING: the answer to review\.1 is .* ignored, rita answered it al"):
+        await handle.decide(Steps.review, answer=False, by="paul")
+
+
+async def test_an_answer_that_came_too_late_is_told() -> None:
+    """Time was up, or the saga compensates."""
+    handle, _ = handle_of(Driven(transfer(waits_twice)).fire("review.1"))
+    with pytest.raises(ActRefusedError, match="its time was up"):
+        await handle.decide(Steps.review, answer=True, by="rita")
+    handle, _ = handle_of(Driven(transfer(works_first)).cancel())
+    with pytest.raises(ActRefusedError, match="the saga compensates"):
+        await handle.decide(Steps.review, answer=True, by="rita")
+
+
 async def test_a_decision_that_the_class_does_not_declare_is_refused() -> None:
     """With those that it does."""
-    from datetime import timedelta  # noqa: PLC0415 - only here
-
     from saga import Decision, Saga  # noqa: PLC0415 - only here
 
     class Other(Saga):

@@ -108,6 +108,15 @@ def test_a_second_cancel_is_recorded_and_changes_nothing() -> None:
     assert driven.state == "COMPENSATED"
 
 
+def test_the_first_of_two_cancels_is_the_reason() -> None:
+    """The second one is a fact like the first, and changes nothing."""
+    driven = Driven(transfer(straight)).done("debit.1", '"p"').cancel()
+    driven.ask(Cancel(by="paul", why="too late")).rejected("credit.1")
+    assert driven.recovery.failure is not None
+    assert driven.recovery.failure.message == "no longer needed"
+    assert [act.by for act in driven.instance.acts] == ["anna", "paul"]
+
+
 def test_a_deadline_during_recovery_is_recorded_and_changes_nothing() -> None:
     """The saga goes on compensating."""
     driven = Driven(transfer(straight, within=MINUTES)).done("debit.1", '"p"').rejected("credit.1")

@@ -169,7 +169,8 @@ def test_the_error_names_saga_step_and_what_is_wrong() -> None:
     failure = driven.instance.stuck[0].failure
     assert failure is not None
     assert failure.message == (
-        "Transfer transfer-42: debit is compensatable and was called after the point of no return, credit.1"
+        "Transfer transfer-42: debit is compensatable and was called after the point of no return, credit.1; "
+        "call it before, or make it a retriable step"
     )
 
 

@@ -1,10 +1,12 @@
 """S9: compensations retry without limit; one that fails for good is STUCK, and the others go on first."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
-from saga import Compensatable, Effect, Retry, Saga
-from saga.kernel import FOREVER, Role, definition_of, view_of
-from tests.kernel._drive import Driven
+from saga import Compensatable, Effect, Pivot, Retry, Saga, StepInDoubt
+from saga.kernel import FOREVER, Failure, Reason, RetryRequest, Role, Skip, definition_of, resume, view_of
+from saga.kernel import _facts as f
+from tests.kernel._drive import SECOND, Driven
 from tests.kernel._runtime import Conducted
 from tests.kernel._sagas import Steps, bank, transfer
 
@@ -137,37 +139,136 @@ def test_a_compensation_may_take_other_input() -> None:
     assert driven.payload("debit.1/compensation") == '"p-1 of 5"'
 
 
-def test_a_mapping_that_fails_is_a_bug_and_retry_uses_the_fixed_one() -> None:
-    """It is code like `run`: nothing is compensated with a guess."""
+async def void(posting: str) -> None:
+    """A compensation that takes a posting."""
 
-    async def refund(posting: str) -> None: ...
 
-    def transfer_with(text: str) -> type[Saga]:
-        def posting_of(effect: Effect[int, str]) -> str:
-            return {"p-1": text}[str(effect.output)]
+def doubled_of(effect: Effect[int, str]) -> str:
+    """A mapping without a bug."""
+    return f"{effect.output} of {effect.input}"
 
-        class Transfer(Saga):
-            debit = Compensatable(bank.debit).given(posting_of).compensated_by(refund)
 
-            async def run(self, request: int) -> str:
-                await self.debit(request)
-                raise TimeoutError
+def posting_of(effect: Effect[int, str]) -> str:
+    """A mapping with a bug: it knows one posting only."""
+    return {"p-1": "p-1"}[str(effect.output)]
 
-        return Transfer
 
-    driven = Driven(transfer_with("never")).done("debit.1", '"p-2"')
-    assert (driven.state, driven.blocking) == ("STUCK", [(None, "bug")])
-
-    def fixed_of(effect: Effect[int, str]) -> str:
-        return str(effect.output)
+def mapped(mapping: Callable[[Effect[int, str]], str]) -> type[Saga]:
+    """Three calls, of which the second is compensated with what `mapping` makes; then `run` gives up."""
 
     class Transfer(Saga):
-        debit = Compensatable(bank.debit).given(fixed_of).compensated_by(refund)
+        debit = Compensatable(bank.debit).compensated_by(bank.refund)
+        odd = Compensatable(bank.debit).given(mapping).compensated_by(void)
 
         async def run(self, request: int) -> str:
             await self.debit(request)
+            await self.odd(request)
+            await self.debit(request)
             raise TimeoutError
 
-    driven.reload(Transfer).retry()
-    assert (driven.state, driven.in_flight) == ("COMPENSATING", ["debit.1/compensation"])
-    assert driven.payload("debit.1/compensation") == '"p-2"'
+    return Transfer
+
+
+async def conducted(saga: type[Saga]) -> Conducted:
+    """All three calls are done; the last one is compensated."""
+    one = await Conducted(saga).start()
+    for call in ("debit.1", "odd.1", "debit.2"):
+        one.runtime.done(call, '"p-2"')
+        await one.settle()
+    one.runtime.done("debit.2/compensation")
+    return await one.settle()
+
+
+async def test_a_mapping_that_fails_holds_up_no_other_compensation() -> None:
+    """Nothing is compensated with a guess, and what can be compensated is."""
+    one = await conducted(mapped(posting_of))
+    assert one.runtime.performed()[-1] == "debit.1/compensation"
+    one.runtime.done("debit.1/compensation")
+    await one.settle()
+    instance = one.decider.instance
+    assert [(each.call, each.reason) for each in instance.stuck] == [("odd.1/compensation", Reason.BUG)]
+    assert "odd.1/compensation" not in one.runtime.performed()
+    await one.leave()
+
+
+async def test_the_page_shows_where_a_mapping_failed() -> None:
+    """With its traceback, and both ways out."""
+    one = await conducted(mapped(posting_of))
+    one.runtime.done("debit.1/compensation")
+    await one.settle()
+    page = view_of(one.decider.instance).page()
+    assert "UTC: the mapping for odd.1/compensation raised KeyError: 'p-2'." in page.splitlines()[0]
+    assert "in posting_of" in page
+    assert "the code is fixed and deployed" in page
+    assert "saga skip transfer-42 odd.1" in page
+    await one.leave()
+
+
+async def test_a_compensation_whose_mapping_failed_can_be_done_by_hand() -> None:
+    """Then the saga ends."""
+    one = await conducted(mapped(posting_of))
+    one.runtime.done("debit.1/compensation")
+    await one.settle()
+    await one.ask(Skip(call="odd.1", by="olga", why="by hand"))
+    assert one.decider.instance.state == "COMPENSATED"
+
+
+async def test_retry_uses_the_mapping_of_fixed_code() -> None:
+    """The journal holds that it failed, and goes on."""
+    first = await conducted(mapped(posting_of))
+    first.runtime.done("debit.1/compensation")
+    await first.settle()
+    await first.leave()
+    decider = resume(definition_of(mapped(doubled_of)), first.runtime.facts)
+    assert decider.out == []
+    second = Conducted(mapped(doubled_of), decider=decider)
+    second.runtime.facts = list(first.runtime.facts)
+    await second.conduct()
+    await second.ask(RetryRequest(by="olga", why="fixed"))
+    assert second.runtime.calls["odd.1/compensation"].input == '"p-2 of 5"'
+    second.runtime.done("odd.1/compensation")
+    await second.settle()
+    assert second.decider.instance.state == "COMPENSATED"
+
+
+def test_a_mapping_is_asked_once_and_its_answer_is_kept() -> None:
+    """Code that maps in another way, or fails, changes nothing about what is registered."""
+    driven = Driven(mapped(doubled_of)).done("debit.1", '"a"').done("odd.1", '"b"').done("debit.2", '"c"')
+    driven.done("debit.2/compensation").reload(mapped(posting_of))
+    assert (driven.state, driven.in_flight) == ("COMPENSATING", ["odd.1/compensation"])
+    assert driven.payload("odd.1/compensation") == '"b of 5"'
+
+
+def abandoning(mapping: Callable[[Effect[int, str]], str]) -> type[Saga]:
+    """What `run` gave up is compensated before the pivot, while the saga is RUNNING."""
+
+    class Transfer(Saga):
+        odd = Compensatable(bank.debit).given(mapping).compensated_by(void)
+        debit = Compensatable(bank.debit).compensated_by(bank.refund)
+        credit = Pivot(bank.credit)
+
+        async def run(self, request: int) -> str:
+            for step in (self.debit, self.odd):
+                try:
+                    await step(request)
+                except StepInDoubt:
+                    pass
+            return await self.credit(request)
+
+    return Transfer
+
+
+def test_a_mapping_that_failed_while_running_heals_by_replay() -> None:
+    """Fixed code concludes what the journal holds, and retry goes on with it."""
+    driven = Driven(abandoning(posting_of)).in_doubt("debit.1").in_doubt("odd.1")
+    assert driven.in_flight == ["odd.1/compensation"]
+    failure = Failure(type="KeyError", message="'None'", traceback="KeyError: 'None'")
+    driven.take(f.CallRejected(at=driven.at + SECOND, call="odd.1/compensation", failure=failure, attempts=0))
+    assert driven.in_flight == ["debit.1/compensation"]
+    driven.done("debit.1/compensation")
+    assert (driven.state, driven.blocking) == ("STUCK", [("odd.1/compensation", "bug")])
+    driven.reload(abandoning(doubled_of)).retry()
+    assert (driven.state, driven.in_flight) == ("RUNNING", ["odd.1/compensation"])
+    assert driven.decider.input_of(driven.instance.calls["odd.1/compensation"]) == '"None of 5"'
+    driven.done("odd.1/compensation")
+    assert driven.in_flight == ["credit.1"]

@@ -102,8 +102,25 @@ def test_an_act_says_who_why_and_on_which_state_it_was_decided() -> None:
     """The journal can be read as a protocol."""
     driven = STATES["stuck by a compensation"]().skip("debit.1")
     act = next(fact for fact in driven.facts if isinstance(fact, f.CallSkipped))
-    assert (act.by, act.why, act.seen) == ("olga", "by hand", "STUCK")
+    assert (act.by, act.why, act.state, act.seen) == ("olga", "by hand", "STUCK", None)
     assert (act.call, act.call_state) == ("debit.1/compensation", "rejected")
+
+
+def test_an_act_says_how_much_of_the_journal_was_seen() -> None:
+    """What happened between the look and the act can be told afterwards."""
+    driven = STATES["stuck by a compensation"]()
+    driven.ask(Skip(call="debit.1", by="olga", why="by hand", seen=4))
+    act = next(fact for fact in driven.facts if isinstance(fact, f.CallSkipped))
+    assert act.seen == 4
+    assert '"seen":4' in f.encode_fact(act)
+
+
+def test_nobody_can_have_seen_what_is_not_there() -> None:
+    """It is another instance's, or made up."""
+    driven = STATES["stuck by a compensation"]()
+    count = driven.instance.count
+    with pytest.raises(ActRefusedError, match=f"fact {count + 1} cannot have been seen, there are {count}"):
+        driven.ask(RetryRequest(by="olga", why="fixed", seen=count + 1))
 
 
 def test_a_resolution_names_the_state_of_the_call() -> None:

@@ -46,6 +46,20 @@ def test_it_does_not_end_the_recovery() -> None:
     assert driven.decider.next_due() is None
 
 
+def test_it_does_not_free_a_stuck_instance_and_holds_once_somebody_acts() -> None:
+    """A clock is nobody: a bug never moves money. The operator's act then starts backward recovery."""
+
+    async def buggy(saga: Steps, amount: int) -> str:
+        await saga.debit(amount)
+        raise KeyError(amount)
+
+    driven = Driven(transfer(buggy, within=MINUTES), replayed=False).done("debit.1", '"p"').fire("deadline")
+    assert (driven.state, driven.in_flight) == ("STUCK", [])
+    driven.retry()
+    assert (driven.state, driven.recovery.reason) == ("COMPENSATING", "deadline")
+    assert driven.in_flight == ["debit.1/compensation"]
+
+
 async def test_the_conductor_fires_it_when_its_time_has_come() -> None:
     """And asks what is running to stop."""
 

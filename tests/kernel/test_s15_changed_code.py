@@ -310,7 +310,7 @@ def test_an_output_that_todays_model_cannot_read_is_a_bug() -> None:
     failure = driven.instance.stuck[0].failure
     assert failure is not None
     assert failure.type == "InvalidRequestError"
-    assert failure.message.startswith("debit.1: what the journal holds does not fit int")
+    assert failure.message.startswith("Transfer transfer-42 debit.1: what the journal holds does not fit int")
 
 
 def test_a_request_that_todays_model_cannot_read_does_not_fit() -> None:

@@ -27,7 +27,7 @@ from saga import (
     SagaDefinitionError,
     participant,
 )
-from saga.errors import NotDeterministicWarning, SagaError
+from saga.errors import NotDeterministicWarning, ParticipantError, SagaError
 from saga.kernel import definition_of
 from tests.kernel._sagas import Bank, RefusedError, Steps, bank
 
@@ -63,6 +63,10 @@ def debit(amount: int) -> Posting:
 
 
 def refund(effect: Effect[int, Posting]) -> None:
+    raise NotImplementedError
+
+
+def sockets(socket: Socket) -> Socket:
     raise NotImplementedError
 
 
@@ -416,12 +420,14 @@ def test_models_and_types_of_a_test_are_found() -> None:
 def test_a_run_of_unserialisable_types_is_refused() -> None:
     """Request and result are journaled too."""
 
-    async def run(self: object, request: Socket) -> Socket:
+    async def takes(self: object, request: Socket) -> int:
         raise NotImplementedError
 
-    with pytest.raises(SagaDefinitionError) as caught:
-        made(run=run)
-    assert [one.name for one in caught.value.faults] == ["run", "run"]
+    async def returns(self: object, request: int) -> Socket:
+        raise NotImplementedError
+
+    assert "run: Socket cannot be journaled" in fault(run=takes)
+    assert "run: Socket cannot be journaled" in fault(run=returns)
 
 
 def run_sync(self: object, request: int) -> str:
@@ -492,13 +498,90 @@ def test_a_decision_whose_answer_cannot_be_journaled_is_refused() -> None:
     assert "Socket cannot be journaled" in fault(review=Decision(Socket, within=timedelta(hours=1)))
 
 
+# -- values of the wrong type ------------------------------------------------------------
+
+WRONG: dict[str, tuple[Callable[[], object], str]] = {
+    "timeout": (lambda: ReadOnly(bank.rate, timeout=5), "timeout is 5; give a timedelta."),
+    "settle_time": (lambda: ReadOnly(bank.rate, settle_time=5), "settle_time is 5; give a timedelta."),
+    "barrier": (lambda: ReadOnly(bank.rate, barrier="yes"), "barrier is 'yes'; give True or False."),
+    "retry": (lambda: ReadOnly(bank.rate, retry=3), "retry is 3; give a Retry."),
+    "no retry": (lambda: ReadOnly(bank.rate, retry=0), "retry is 0; give a Retry."),
+    "attempts": (lambda: ReadOnly(bank.rate, retry=Retry(attempts="3")), "retry allows '3' attempts; give 1 or more"),
+    "factor": (lambda: ReadOnly(bank.rate, retry=Retry(factor="2")), "retry's factor is '2'; give 1.0 or more."),
+    "never": (lambda: ReadOnly(bank.rate, retry=Retry(never=KeyError)), "give a tuple of exception types."),
+    "rejects": (lambda: ReadOnly(bank.rate, rejects=KeyError), "rejects is KeyError; give a list of exception types."),
+    "no rejects": (
+        lambda: Compensatable(bank.debit, rejects=None).compensated_by(bank.refund),
+        "rejects is None; give a list of exception types.",
+    ),
+    "given": (
+        lambda: Compensatable(bank.debit).given(5).compensated_by(nothing),
+        "given is 5; give a function that takes the effect.",
+    ),
+    "every": (lambda: Pivot(bank.credit).probed_by(bank.find_credit, every=5), "probe: every is 5; give a timedelta."),
+    "within": (lambda: Decision(bool, within=5), "within is 5; give a timedelta."),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_value_of_the_wrong_type_is_a_fault_like_the_others(name: str) -> None:
+    """No error of Python's from somewhere inside; what to write instead is said."""
+    make, text = WRONG[name]
+    assert text in fault(step=make())
+
+
+def test_an_annotation_that_cannot_be_read_is_a_fault() -> None:
+    """Whatever Python says of it."""
+
+    def odd(amount: "timedelta.nothing") -> str:  # type: ignore[name-defined]
+        raise NotImplementedError
+
+    assert "odd: type object 'datetime.timedelta' has no attribute 'nothing'" in fault(step=ReadOnly(odd))
+
+
+def test_a_fault_stands_on_the_line_of_its_declaration() -> None:
+    """Of every kind of step, however long the statement is."""
+    with pytest.raises(SagaDefinitionError) as caught:
+
+        class Wrong(Saga):
+            one = Compensatable(nothing)
+            two = Compensatable(nothing).given(lambda effect: effect)
+            three = ReadOnly(nothing, timeout=5)  # type: ignore[arg-type]  # as the rest, wrong on purpose
+            four = Nested(int)  # type: ignore[type-var]
+            five = (
+                Nested(int)  # type: ignore[type-var]
+                .compensated_by(bank.refund)
+            )
+            six = Decision(bool, within=5)  # type: ignore[arg-type]
+
+            async def run(self, request: int) -> str:
+                return ""
+
+    lines = [int(one.where.rpartition(":")[2]) for one in caught.value.faults]
+    assert [one.name for one in caught.value.faults] == ["one", "two", "three", "four", "five", "six"]
+    assert [line - lines[0] for line in lines] == [0, 1, 2, 3, 5, 8]
+
+
+def test_a_fault_is_said_once_and_ends_with_one_full_stop() -> None:
+    """Even where a type is wrong in two places."""
+    text = fault(step=ReadOnly(sockets))
+    assert text.endswith(".")
+    assert not text.endswith("..")
+
+
 # -- participants ----------------------------------------------------------------------
 
 
 def test_a_stand_in_offers_what_its_class_has() -> None:
-    """A name that is none is seen where it is written."""
-    with pytest.raises(AttributeError, match="Bank has no method 'explode' that participant 'bank' could offer"):
-        bank.explode  # type: ignore[attr-defined]  # noqa: B018 - on purpose
+    """A name that is none is a fault like the others, with what there is."""
+    text = fault(step=ReadOnly(bank.explode))  # type: ignore[attr-defined]  # on purpose
+    assert text.startswith("step: Bank has no method 'explode' for participant 'bank'; it has credit, debit, fee")
+
+
+def test_a_stand_in_offers_nothing_private() -> None:
+    """Python and its tools ask for such names too."""
+    with pytest.raises(AttributeError, match="Bank._debit is private, so participant 'bank' does not offer it"):
+        bank._debit  # type: ignore[attr-defined]  # noqa: B018, SLF001 - on purpose
 
 
 def test_a_stand_in_cannot_be_called() -> None:
@@ -509,8 +592,15 @@ def test_a_stand_in_cannot_be_called() -> None:
 
 def test_a_participants_name_is_an_identifier() -> None:
     """It routes and is journaled."""
-    with pytest.raises(ValueError, match="an identifier such as"):
-        participant(Bank, "the bank")
+    for name in ("the bank", "", 5):
+        with pytest.raises(ParticipantError, match=r"participant\(Bank, .*\): .* an identifier such as 'source_bank'"):
+            participant(Bank, name)  # type: ignore[arg-type]  # on purpose
+
+
+def test_a_participant_is_made_of_a_class() -> None:
+    """Its methods are the activities."""
+    with pytest.raises(ParticipantError, match="give the class whose methods are the activities"):
+        participant("bank", "bank")  # type: ignore[arg-type]  # on purpose
 
 
 def test_a_step_cannot_be_called_outside_a_running_saga() -> None:
@@ -612,8 +702,16 @@ def test_the_fingerprint_changes_with_what_a_journal_depends_on() -> None:
 
 def test_a_base_class_without_run_only_shares_its_steps() -> None:
     """It is no saga class itself."""
-    with pytest.raises(SagaError, match="is no saga class with a run method"):
+    with pytest.raises(SagaDefinitionError, match=r"Steps cannot run, 1 fault \(_sagas\.py:\d+\)\n.*is no saga class"):
         definition_of(Steps)
+
+
+@pytest.mark.parametrize("one", [int, "Transfer", None])
+def test_what_is_no_class_at_all_is_refused_in_the_same_way(one: Any) -> None:
+    """Whoever hands it to an engine sees what to write."""
+    with pytest.raises(SagaDefinitionError, match=r"derive it from saga\.Saga and write `async def run"):
+        definition_of(one)
+    assert "is no saga class with a run method" in fault(child=Nested(one))
 
 
 def test_a_renamed_class_keeps_its_journaled_name() -> None:

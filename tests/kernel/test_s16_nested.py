@@ -7,9 +7,9 @@ import pytest
 
 from saga import Compensatable, Effect, Nested, Pivot, ReadOnly, Retriable, Saga, SagaDefinitionError, StepRejected
 from saga.errors import InvalidIdError
-from saga.kernel import CallState, Cancel, Role, check_id, child_id, entries_of
-from saga.kernel._facts import Adopted
-from tests.kernel._drive import Driven
+from saga.kernel import CallState, Cancel, Role, check_id, child_id
+from saga.kernel import _facts as f
+from tests.kernel._drive import Driven, handed
 from tests.kernel._runtime import Conducted
 from tests.kernel._sagas import ONCE, bank
 
@@ -59,16 +59,10 @@ def paid() -> Driven:
     return child.done("rate.1", "1").done("debit.1", '"d"').done("fee.1", '"f"')
 
 
-def entries() -> tuple[Adopted, ...]:
-    """What it hands over."""
-    child = paid()
-    return entries_of(child.instance, child.definition)
-
-
 def ordered() -> Driven:
     """A parent whose child has completed."""
     driven = Driven(Order, id="order-7").done("debit.1", '"a"')
-    return driven.done("pay.1", '"p"', adopted=entries())
+    return driven.done("pay.1", **handed(paid()))
 
 
 # -- ids and keys ----------------------------------------------------------------------
@@ -100,10 +94,33 @@ async def test_a_child_that_was_handed_over_keeps_its_key() -> None:
 
 def test_a_child_hands_over_what_can_be_compensated() -> None:
     """In order of registration, with input and output; nothing for what only read."""
-    assert entries() == (
-        Adopted(call="debit.1", input="5", output='"d"'),
-        Adopted(call="fee.1", input="1", output='"f"'),
-    )
+    assert handed(paid()) == {
+        "adopted": (f.Adopted(call="debit.1"), f.Adopted(call="fee.1")),
+        "output": '{"output":"f","adopted":[{"input":5,"output":"d"},{"input":1,"output":"f"}]}',
+    }
+
+
+def test_what_is_handed_over_lies_in_the_payload() -> None:
+    """So that it can be encrypted, and an instance be listed without it; the fact says only which calls."""
+    fact = ordered().facts[-2]
+    assert '"adopted":[{"call":"debit.1"},{"call":"fee.1"}]' in f.encode_fact(fact)
+    assert "input" not in f.encode_fact(fact)
+    records = ordered().instance.calls
+    assert [(records[name].input, records[name].output) for name in ("pay.1/debit.1", "pay.1/fee.1")] == [
+        ("5", '"d"'),
+        ("1", '"f"'),
+    ]
+    assert records["pay.1"].output == '"f"'
+
+
+def test_a_child_whose_hand_over_is_too_large_does_not_complete() -> None:
+    """Nothing is lost: it is STUCK, says why, and an operator can abort it."""
+    child = Driven(Payment, id="order-7~pay.1", handed_over=True, payload_limit=60, parent="order-7")
+    child.done("rate.1", "1").done("debit.1", '"d"').done("fee.1", '"f"')
+    assert (child.state, child.blocking) == ("STUCK", [(None, "bug")])
+    assert "Payment order-7~pay.1 run: its result and what it hands to order-7: 76 bytes" in str(child.instance.stuck)
+    child.abort().compensate_all()
+    assert child.state == "COMPENSATED"
 
 
 def test_a_child_hands_over_nothing_that_it_compensated_itself() -> None:
@@ -122,7 +139,7 @@ def test_a_child_hands_over_nothing_that_it_compensated_itself() -> None:
 
     child = Driven(Careful, handed_over=True).in_doubt("debit.1").done("fee.1", '"f"').done("debit.1/compensation")
     assert child.state == "COMPLETED"
-    assert [one.call for one in entries_of(child.instance, child.definition)] == ["fee.1"]
+    assert [one.call for one in handed(child)["adopted"]] == ["fee.1"]
 
 
 def test_the_parent_compensates_at_the_childs_place_in_the_order() -> None:
@@ -135,7 +152,7 @@ def test_the_parent_compensates_at_the_childs_place_in_the_order() -> None:
 def test_a_parent_that_completes_leaves_the_childs_effects() -> None:
     """Nothing is compensated."""
     driven = ordered().done("fee.1", '"g"').done("credit.1", '"c"')
-    assert (driven.state, driven.result, driven.compensated) == ("COMPLETED", '"pc"', [])
+    assert (driven.state, driven.result, driven.compensated) == ("COMPLETED", '"fc"', [])
 
 
 def test_a_childs_compensation_that_fails_blocks_the_parent_under_its_full_name() -> None:
@@ -178,7 +195,7 @@ def test_an_abandoned_child_is_compensated_before_the_pivot() -> None:
                 pass
             return await self.credit(request)
 
-    driven = Driven(Impatient).fire("timer.1").done("pay.1", '"p"', adopted=entries())
+    driven = Driven(Impatient).fire("timer.1").done("pay.1", **handed(paid()))
     assert driven.in_flight == ["pay.1/fee.1/compensation"]
     driven.done("pay.1/fee.1/compensation").done("pay.1/debit.1/compensation")
     assert driven.in_flight == ["credit.1"]
@@ -212,11 +229,10 @@ class Grandparent(Saga):
 def test_a_grandchilds_entries_reach_the_top_with_right_order_and_keys() -> None:
     """Each level hands on what it was handed."""
     middle = Driven(Parent, id="top~first.1", handed_over=True).done("fee.1", '"g"')
-    middle.done("pay.1", '"p"', adopted=entries())
+    middle.done("pay.1", **handed(paid()))
     assert middle.state == "COMPLETED"
-    handed = entries_of(middle.instance, middle.definition)
-    assert [one.call for one in handed] == ["fee.1", "pay.1/debit.1", "pay.1/fee.1"]
-    top = Driven(Grandparent, id="top").done("first.1", '"p"', adopted=handed).rejected("credit.1")
+    assert [one.call for one in handed(middle)["adopted"]] == ["fee.1", "pay.1/debit.1", "pay.1/fee.1"]
+    top = Driven(Grandparent, id="top").done("first.1", **handed(middle)).rejected("credit.1")
     top.compensate_all()
     assert top.compensated == ["first.1/pay.1/fee.1", "first.1/pay.1/debit.1", "first.1/fee.1"]
     from saga.kernel import action_key  # noqa: PLC0415 - only here
@@ -288,7 +304,7 @@ async def test_a_cancel_reaches_the_child_and_its_end_is_awaited() -> None:
     await conducted.ask(Cancel(by="anna"))
     assert conducted.runtime.stopped() == ["pay.1"]
     assert "debit.1/compensation" not in conducted.runtime.performed()
-    conducted.runtime.done("pay.1", '"p"', adopted=entries())
+    conducted.runtime.done("pay.1", **handed(paid()))
     await conducted.settle()
     assert conducted.runtime.performed()[-1] == "pay.1/fee.1/compensation"
     await conducted.leave()
@@ -347,7 +363,7 @@ def test_a_child_of_its_own_confirms_before_it_completes() -> None:
 def test_the_parent_confirms_what_its_child_handed_over() -> None:
     """After its own point of no return, and forgets it in the end."""
     child = Driven(Holding, handed_over=True).done("hold.1", '"h"')
-    driven = Driven(Buying).done("part.1", '"p"', adopted=entries_of(child.instance, child.definition))
+    driven = Driven(Buying).done("part.1", **handed(child))
     driven.done("credit.1", '"c"')
     assert driven.in_flight == ["part.1/hold.1/confirmation"]
     driven.done("part.1/hold.1/confirmation")
@@ -362,7 +378,6 @@ def test_what_was_handed_over_is_settled_unless_an_attempt_of_it_can_still_act()
     assert (record.state, record.overdue_at, record.order) == (CallState.DONE, None, (1, 0))
     child = Driven(Payment, id="order-7~pay.1", handed_over=True).done("rate.1", "1")
     child.done("debit.1", '"d"', overdue=True, attempts=2).done("fee.1", '"f"')
-    handed = entries_of(child.instance, child.definition)
-    driven = Driven(Order, id="order-7").done("debit.1", '"a"').done("pay.1", '"p"', adopted=handed)
+    driven = Driven(Order, id="order-7").done("debit.1", '"a"').done("pay.1", **handed(child))
     driven.rejected("fee.1").done("pay.1/fee.1/compensation").done("debit.1/compensation")
     assert driven.blocking == [("pay.1/debit.1", "unsettled")]

@@ -116,6 +116,23 @@ def test_an_answer_of_another_type_is_refused(answer: str) -> None:
     assert driven.log[-1] == "DecisionAwaited review.1"
 
 
+def test_an_early_answer_that_todays_type_cannot_read_is_a_bug_that_says_where() -> None:
+    """The code changed between the answer and the question; the answer is not lost."""
+    from saga import Decision  # noqa: PLC0415 - only here
+
+    class Today(transfer(works_first), name="Transfer"):  # type: ignore[misc]  # a class that is made on the way
+        review = Decision(str, within=timedelta(hours=1))
+
+    driven = Driven(transfer(works_first), replayed=False).decide("review.1", "true").reload(Today).done("debit.1", '"p"')
+    assert (driven.state, driven.blocking) == ("STUCK", [(None, "bug")])
+    failure = driven.instance.stuck[0].failure
+    assert failure is not None
+    assert failure.type == "InvalidRequestError"
+    assert failure.message.startswith("Transfer transfer-42 review.1: what the journal holds does not fit str:")
+    driven.reload(transfer(works_first)).retry()
+    assert driven.result == '"approved True"'
+
+
 def test_waiting_for_a_decision_can_be_given_up() -> None:
     """Like any other wait; a late answer changes nothing."""
 

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from saga.errors import JournalWriteError
-from saga.kernel import RESUME_LIMIT, Cancel, Decide, Failure
+from saga.kernel import RESUME_LIMIT, Cancel, Decide, Failure, definition_of, resume
+from saga.kernel import _facts as f
 from tests.kernel._drive import Driven
 from tests.kernel._runtime import Conducted, FakeRuntime
 from tests.kernel._sagas import Steps, transfer
@@ -77,11 +78,11 @@ async def test_a_request_is_acknowledged_after_its_own_flush() -> None:
     runtime.done("debit.1", '"p"')
     await conducted.settle()
     acknowledged = await conducted.ask(Cancel(by="anna"))
-    flushes = runtime.diary.count("flush")
+    flushed = runtime.diary.count("flushed")
     runtime.gate.set()
     while not acknowledged.done():
         await asyncio.sleep(0)
-    assert runtime.diary.count("flush") == flushes + 1
+    assert runtime.diary.count("flushed") == flushed + 2
     await conducted.leave()
 
 
@@ -115,16 +116,46 @@ async def test_failed_attempts_ride_with_the_next_flush() -> None:
 async def test_attempts_are_numbered_over_all_owners() -> None:
     """A resume counts as an attempt."""
     conducted = await Conducted(transfer(straight)).start()
-    for _ in range(25):
+    for _ in range(6):
         conducted.runtime.failed["debit.1"](Failure(type="OSError", message="lost"), False)
     await conducted.settle()
     record = conducted.decider.instance.calls["debit.1"]
-    assert record.failures[-1].attempt == 25
+    assert record.failures[-1].attempt == 6
     conducted.conductor.resumed(2, crashed=True)
-    assert record.attempts == 26
+    assert record.attempts == 7
     conducted.runtime.failed["debit.1"](Failure(type="OSError", message="lost"), False)
-    assert record.failures[-1].attempt == 27
+    assert record.failures[-1].attempt == 8
     await conducted.leave()
+
+
+async def test_a_week_of_failed_attempts_takes_a_few_facts() -> None:
+    """The first ones and then some; their numbers are those of the attempts."""
+    conducted = await Conducted(transfer(straight)).start()
+    for _ in range(10_000):
+        conducted.runtime.failed["debit.1"](Failure(type="OSError", message="lost"), False)
+    noted = [fact.attempt for fact in conducted.runtime.facts if isinstance(fact, f.AttemptFailed)]
+    assert noted[:12] == [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16]
+    assert len(noted) < 60
+    assert noted[-1] > 8_000
+    await conducted.leave()
+
+
+async def test_a_call_whose_failures_are_not_written_down_is_unanswered_after_a_restart() -> None:
+    """The resume says so, whatever was noted: a rejection is in doubt then (S2)."""
+    conducted = await Conducted(transfer(straight)).start()
+    for _ in range(9):
+        conducted.runtime.failed["debit.1"](Failure(type="OSError", message="lost"), False)
+    await conducted.leave()
+    decider = resume(definition_of(transfer(straight)), conducted.runtime.facts)
+    again = Conducted(transfer(straight), decider=decider)
+    again.runtime.facts = list(conducted.runtime.facts)
+    again.conductor.resumed(2, crashed=False)
+    await again.conduct()
+    assert (again.runtime.calls["debit.1"].unanswered, again.runtime.calls["debit.1"].attempts) == (True, 9)
+    again.runtime.rejected("debit.1")
+    await again.settle()
+    assert "record CallInDoubt debit.1" in again.runtime.diary
+    await again.leave()
 
 
 # -- a failed flush --------------------------------------------------------------------
@@ -159,6 +190,7 @@ async def test_after_a_failed_flush_nothing_more_is_recorded() -> None:
     conducted.runtime.done("debit.1", '"p"')
     await conducted.settle()
     conducted.conductor.tick()
+    conducted.runtime.failed["debit.1"](Failure(type="OSError", message="lost"), False)
     late = await conducted.ask(Cancel(by="anna"))
     assert late.cancelled()
     assert conducted.runtime.facts == before

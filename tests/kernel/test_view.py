@@ -1,8 +1,11 @@
 """What people see of an instance: the view, the page of a STUCK one, and the error that a result raises."""
 
+import gc
+
 import pytest
 
-from saga import SagaCompensatedError, SagaStuckError, StepRejected
+from saga import SagaCompensatedError, SagaStuckError, StepInDoubt, StepRejected
+from saga.errors import ActRefusedError
 from saga.kernel import _facts as f
 from saga.kernel import ending_of, view_of
 from saga.kernel._values import Failure
@@ -240,3 +243,52 @@ def test_a_rejection_tells_the_call_the_type_and_the_words() -> None:
     """In `run`, and in the log of whoever lets it through."""
     error = StepRejected("shut", step="credit.1", type="AccountClosed")
     assert str(error) == "credit.1 was rejected: AccountClosed: shut"
+
+
+# -- words -----------------------------------------------------------------------------
+
+
+def test_messages_have_no_empty_parts() -> None:
+    """An abort has no exception type, and many exceptions have no text."""
+    assert str(Failure(type="", message="no longer needed")) == "no longer needed"
+    assert str(Failure(type="KeyError", message="")) == "KeyError"
+    assert str(StepInDoubt(step="debit.1")) == "debit.1 is in doubt"
+    assert str(StepRejected("", step="debit.1", type="Refused")) == "debit.1 was rejected: Refused"
+    driven = Driven(transfer(straight)).abort().done("debit.1", '"p"').compensate_all()
+    assert str(ending_of(view_of(driven.instance))) == "Transfer transfer-42 was compensated (aborted): hopeless"
+
+
+def test_a_headline_ends_with_one_full_stop() -> None:
+    """Whatever the exception's text ends with."""
+
+    async def program(saga: Steps, amount: int) -> str:
+        raise KeyError("no such account.")
+
+    assert page(Driven(transfer(program), replayed=False))[0].endswith("run raised KeyError: 'no such account.'.")
+
+    async def other(saga: Steps, amount: int) -> str:
+        raise LookupError("No such account.")
+
+    assert page(Driven(transfer(other), replayed=False))[0].endswith("run raised LookupError: No such account.")
+
+
+def test_a_refused_act_says_what_it_was_about_in_fields() -> None:
+    """Programs need not read the message."""
+    with pytest.raises(ActRefusedError) as caught:
+        Driven(transfer(straight)).skip("debit.1")
+    error = caught.value
+    assert (error.saga, error.id, error.state, error.act) == ("Transfer", "transfer-42", "RUNNING", "skip debit.1")
+
+
+def test_python_names_a_step_that_nobody_awaited(recwarn: pytest.WarningsRecorder) -> None:
+    """By its saga and step, and not by a function of this library."""
+
+    async def program(saga: Steps, amount: int) -> str:
+        _ = saga.debit(amount)
+        _ = saga.review()
+        return ""
+
+    Driven(transfer(program), replayed=False)
+    gc.collect()
+    told = [str(one.message) for one in recwarn]
+    assert told == [f"coroutine 'Transfer.{name}' was never awaited" for name in ("debit", "review")]

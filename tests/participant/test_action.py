@@ -153,15 +153,29 @@ class FrozenRefusal(Exception):
     reason: str
 
 
-@pytest.mark.parametrize("details", [object(), "x" * PAYLOAD_LIMIT], ids=["object", "large"])
-async def test_details_that_cannot_be_recorded_are_left_out(bank: Bank, details: object) -> None:
-    """The rejection is recorded all the same; so it is if they are too large."""
+@pytest.mark.parametrize(
+    ("details", "kept"),
+    [
+        pytest.param(object(), None, id="object"),
+        pytest.param("x" * 16_382, "x" * 16_382, id="as large as may be"),
+        pytest.param(
+            "x" * 16_383, "16385 bytes of details were left out; a fact holds 16384 at most", id="a byte too large"
+        ),
+        pytest.param(
+            "x" * PAYLOAD_LIMIT,
+            f"{PAYLOAD_LIMIT + 2} bytes of details were left out; a fact holds 16384 at most",
+            id="large",
+        ),
+    ],
+)
+async def test_details_that_cannot_be_recorded_are_left_out(bank: Bank, details: object, kept: object) -> None:
+    """The rejection is recorded all the same; where details were too large, a text says so."""
     bank.script.raises = InsufficientFunds("only 100", details)
     with step(), pytest.raises(InsufficientFunds):
         await bank.debit(Debit())
     with step(), pytest.raises(StepRejected) as caught:
         await bank.debit(Debit())
-    assert (caught.value.message, caught.value.details) == ("only 100", None)
+    assert (caught.value.message, caught.value.details) == ("only 100", kept)
 
 
 def test_frozen_exception_can_be_marked() -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 from saga import (
     Compensatable,
@@ -218,6 +219,20 @@ class Impatient(Saga):
         except (TimeoutError, StepInDoubt, StepRejected):
             await self.second(amount)
         return await self.credit(amount)
+
+
+class Beside(Saga):
+    """Calls the pivot beside a step that can still be refused."""
+
+    hold = Compensatable(shelf.put, rejects=[Refused], barrier=True).compensated_by(shelf.take)
+    pay = Pivot(other.put, rejects=[Refused], barrier=True).probed_by(other.find)
+    notify = Retriable(other.tell)
+
+    async def run(self, amount: int) -> str:
+        """Hold and pay at once."""
+        held, paid = await asyncio.gather(self.hold(amount), self.pay(amount))
+        await self.notify("paid")
+        return held + paid
 
 
 class Racing(Saga):
@@ -438,6 +453,18 @@ class Leftover(Saga):
         await self.slow(amount + 1)
 
 
+class OutOfOrder(Saga):
+    """Calls a compensatable step after the pivot, which only a missing check lets through."""
+
+    one = Compensatable(shelf.put, barrier=True).compensated_by(shelf.take)
+    two = Pivot(other.put, barrier=True).probed_by(other.find)
+
+    async def run(self, amount: int) -> str:
+        """Fails at its second call."""
+        await self.two(amount)
+        return await self.one(amount)
+
+
 EVERY_SHAPE: tuple[type, ...] = (
     Transfer,
     Unguarded,
@@ -445,6 +472,7 @@ EVERY_SHAPE: tuple[type, ...] = (
     Parallel,
     Grouped,
     Impatient,
+    Beside,
     Racing,
     OtherWay,
     UnguardedOtherWay,
@@ -460,3 +488,8 @@ EVERY_SHAPE: tuple[type, ...] = (
 )
 
 ANSWERS = {"Transfer": {"review": [True, False]}, "Loop": {"more": [True, False]}}
+
+
+def answers_of(saga: Any) -> dict[Decision[Any], list[bool]]:
+    """The answers that an exploration of one of these sagas gives."""
+    return {getattr(saga, name): answers for name, answers in ANSWERS.get(saga.__name__, {}).items()}

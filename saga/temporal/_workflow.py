@@ -1,0 +1,288 @@
+"""How a saga class becomes a workflow class: one per saga, made at run time, driven by the kernel's conductor."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+
+from temporalio import workflow
+from temporalio.common import RawValue
+from temporalio.exceptions import ApplicationError
+
+from saga.errors import InvalidRequestError, SagaError
+from saga.kernel import (
+    Abort,
+    Cancel,
+    Conductor,
+    Decide,
+    Decider,
+    Resolve,
+    RetryRequest,
+    SagaStarted,
+    SagaState,
+    Skip,
+    ending_of,
+    view_of,
+)
+from saga.kernel import _facts as f
+from saga.kernel._endings import CODE_FAULTS
+from saga.kernel._replay import resume
+from saga.kernel._requests import admit
+
+from . import _classes
+from ._nested import Start, result_of
+from ._payloads import note_of, text_of, to_raw
+from ._runtime import TemporalRuntime
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Mapping, Sequence
+
+    from saga.kernel import Definition, Request
+
+__all__ = ("BrokenCodeError", "SagaWorkflow", "workflow_of")
+
+
+class BrokenCodeError(SagaError):
+    """The code of a saga raised what no saga may raise; the workflow task fails until fixed code is deployed (S3)."""
+
+
+class _Runtime(TemporalRuntime):
+    """Watches what is recorded for what the server should know."""
+
+    def record(self, facts: Sequence[f.Fact]) -> None:
+        super().record(facts)
+        for fact in facts:
+            if isinstance(fact, f.SagaStuck):
+                self._stuck(fact)
+            elif isinstance(fact, (f.RunContinued, f.RecoveryContinued)):
+                workflow.upsert_memo({"saga_state": None})
+
+    def _stuck(self, fact: f.SagaStuck) -> None:
+        for one in fact.reasons:
+            if one.reason in CODE_FAULTS and one.failure is not None:
+                raise BrokenCodeError(one.failure.traceback or str(one.failure))
+        workflow.upsert_memo({"saga_state": SagaState.STUCK.value})
+
+
+class SagaWorkflow:
+    """One instance of a saga on Temporal; `workflow_of` derives a class of it for every saga class."""
+
+    definition: ClassVar[Definition]
+    queues: ClassVar[Mapping[str, str]] = {}
+    budget: ClassVar[int] = 10_000
+
+    def __init__(self, request: RawValue | None) -> None:
+        self._runtime = _Runtime(self.queues, self.budget)
+        self._start = Start() if request is None else Start.model_validate(note_of(request))
+        if self._start.carried and request is not None:
+            self._runtime.facts += journal_in(text_of(request))
+            self._take_on(resume(self.definition, self._runtime.facts))
+        else:
+            self._take_on(Decider(self.definition))
+            self._begin(text_or_fault(request), self._start)
+        if self._decider.instance.deadline is not None:
+            self._runtime.keep(self._decider.instance.deadline)
+
+    def _begin(self, request: str, start: Start) -> None:
+        info, definition = workflow.info(), self.definition
+        began = info.workflow_start_time
+        deadline = None if definition.deadline is None else began + definition.deadline
+        self._conductor.start(
+            SagaStarted(
+                at=began,
+                saga=definition.saga,
+                id=info.workflow_id,
+                fingerprint=definition.fingerprint,
+                deadline=deadline,
+                parent=start.parent,
+                handed_over=start.handed_over or None,
+                payload=request,
+            )
+        )
+
+    def _take_on(self, decider: Decider) -> None:
+        self._decider = decider
+        self._conductor = Conductor(decider, self._runtime)
+        self._runtime.conductor = self._conductor
+
+    async def conduct(self) -> RawValue:
+        """Drive the instance to its end, or to the end of this run."""
+        _refuse_time_limits()
+        driving = asyncio.create_task(self._drive())
+        await self._until_done(asyncio.wait([driving, self._runtime.full], return_when=asyncio.FIRST_COMPLETED))
+        await self._until_done(workflow.wait_condition(workflow.all_handlers_finished))
+        if not driving.done():
+            text = json.dumps(journal_out(self._runtime.facts))
+            note = self._start.model_copy(update={"carried": True}).model_dump(exclude_defaults=True)
+            workflow.continue_as_new(to_raw(text, note))
+        driving.result()
+        return self._ending()
+
+    async def _until_done(self, waiting: Coroutine[Any, Any, object]) -> None:
+        """Wait, and take a cancellation of the workflow as what it is: a request to stop and compensate."""
+        task = asyncio.ensure_future(waiting)
+        while not task.done():
+            try:
+                await asyncio.shield(task)
+            except asyncio.CancelledError:
+                self._cancelled()
+
+    async def _drive(self) -> None:
+        while True:
+            await self._conductor.conduct()
+            if self._decider.instance.ended:
+                return
+            self._take_on(resume(self.definition, self._runtime.facts))
+
+    def _cancelled(self) -> None:
+        reason = workflow.cancellation_reason() or ""
+        if not self._decider.instance.ended:
+            _ = self._conductor.request(Cancel(by="", why=reason[:2000]))
+
+    def _ending(self) -> RawValue:
+        instance = self._decider.instance
+        if instance.state is SagaState.COMPLETED:
+            return result_of(instance, self.definition)
+        ending = ending_of(view_of(instance))
+        told = [
+            (f.encode_fact(fact), fact.payload if isinstance(fact, f.SagaCompensated) else None)
+            for fact in self._runtime.facts
+            if isinstance(fact, (f.SagaStarted, f.RecoveryStarted, f.SagaCompensated))
+        ]
+        raise ApplicationError(str(ending), *told, type=type(ending).__name__, non_retryable=True)
+
+    # -- what may be asked of it ---------------------------------------------------------
+
+    def check(self, request: Request) -> None:
+        """Refuse what makes no sense now, before anything of it is in the history."""
+        try:
+            admit(self._decider, request, workflow.now())
+        except SagaError as error:
+            raise ApplicationError(str(error), type=type(error).__name__, non_retryable=True) from None
+
+    async def ask(self, request: Request) -> None:
+        """Take a request that was checked."""
+        try:
+            await self._conductor.request(request)
+        except SagaError as error:
+            raise ApplicationError(str(error), type=type(error).__name__, non_retryable=True) from None
+
+    @workflow.query(name="view", description="The instance: its state, its calls, and what it waits for.")
+    def view(self) -> RawValue:
+        """Return the view as JSON."""
+        return to_raw(view_of(self._decider.instance).model_dump_json())
+
+    @workflow.query(name="journal", description="Every fact so far: body and payload of each.")
+    def journal(self) -> RawValue:
+        """Return the journal as JSON."""
+        return to_raw(json.dumps(journal_out(self._runtime.facts)))
+
+
+def _refuse_time_limits() -> None:
+    """A time limit of the server would end the recovery too, without a word (S11)."""
+    info = workflow.info()
+    if info.execution_timeout or info.run_timeout:
+        text = "a saga takes no execution or run timeout: it would cut the recovery short; declare `deadline` instead"
+        raise ApplicationError(
+            f"{info.workflow_type} {info.workflow_id}: {text}", type="ServerError", non_retryable=True
+        )
+
+
+def journal_out(facts: Sequence[f.Fact]) -> list[list[str | None]]:
+    """Return facts as JSON values: body and payload of each."""
+    return [[f.encode_fact(fact), fact.payload] for fact in facts]
+
+
+def journal_in(text: str) -> list[f.Fact]:
+    """Return the facts of a carried journal."""
+    return [f.decode_fact(body, payload) for body, payload in json.loads(text)]
+
+
+def text_or_fault(raw: RawValue | None) -> str:
+    """Return a request's JSON text; what is none decodes to nothing, and the kernel refuses that (S3)."""
+    if raw is None:
+        return "null"
+    try:
+        return text_of(raw)
+    except InvalidRequestError:
+        return ""
+
+
+Kind: TypeAlias = type[Any]  # one of the requests
+
+_UPDATES: Mapping[str, tuple[Kind, str]] = {
+    "cancel": (Cancel, "Stop and compensate, if the pivot has not registered."),
+    "decide": (Decide, "Answer a decision."),
+    "retry": (RetryRequest, "Let everything that is blocked be tried again."),
+    "resolve": (Resolve, "Say what became of a call that is in doubt."),
+    "skip": (Skip, "Say that a compensation or confirmation was done by hand."),
+    "abort": (Abort, "Give the instance up before its pivot, and compensate."),
+}
+
+
+def _parsed(kind: Kind, raw: RawValue) -> Any:  # a request
+    try:
+        return kind.model_validate_json(text_of(raw) or "null")
+    except ValueError as error:
+        raise ApplicationError(str(error), type="InvalidRequestError", non_retryable=True) from None
+
+
+def _update(name: str, kind: Kind, description: str) -> Any:  # what `workflow.update` makes
+    async def take(self: SagaWorkflow, request: RawValue) -> None:
+        await self.ask(_parsed(kind, request))
+
+    def check(self: SagaWorkflow, request: RawValue) -> None:
+        self.check(_parsed(kind, request))
+
+    take.__annotations__ = check.__annotations__ = {"request": RawValue, "return": type(None)}
+    update = workflow.update(name=name, description=description)(take)
+    update.validator(check)
+    return update
+
+
+async def _decide_by_signal(self: SagaWorkflow, request: RawValue) -> None:
+    try:
+        decision = _parsed(Decide, request)
+        self.check(decision)
+        await self.ask(decision)
+    except ApplicationError as error:  # a signal has nobody to tell
+        workflow.logger.warning("a signalled decision was refused: %s", error.message)
+
+
+_decide_by_signal.__annotations__ = {"request": RawValue, "return": type(None)}
+SagaWorkflow.decide_by_signal = workflow.signal(name="decide")(_decide_by_signal)  # type: ignore[attr-defined]
+
+for _name, (_kind, _description) in _UPDATES.items():
+    setattr(SagaWorkflow, _name, _update(_name, _kind, _description))
+
+
+def workflow_of(
+    definition: Definition, queues: Mapping[str, str] | None = None, budget: int = SagaWorkflow.budget
+) -> type[SagaWorkflow]:
+    """Return the workflow class of a saga class; its type on the server is the saga's name."""
+
+    async def run(self: SagaWorkflow, request: RawValue | None = None) -> RawValue:  # noqa: ARG001
+        return await self.conduct()
+
+    def init(self: SagaWorkflow, request: RawValue | None = None) -> None:
+        SagaWorkflow.__init__(self, request)
+
+    name = f"{definition.saga}_{len(vars(_classes))}"
+    annotations = {"request": RawValue, "return": RawValue}
+    run.__annotations__, init.__annotations__ = annotations, {**annotations, "return": None}
+    run.__module__, run.__qualname__, run.__doc__ = _classes.__name__, f"{name}.run", definition.cls.__doc__
+    init.__name__, init.__qualname__ = "__init__", f"{name}.__init__"
+    members = {
+        "__module__": _classes.__name__,
+        "__qualname__": name,
+        "__doc__": definition.cls.__doc__,
+        "__init__": workflow.init(init),
+        "run": workflow.run(run),
+        "definition": definition,
+        "queues": dict(queues or {}),
+        "budget": budget,
+    }
+    made = type(name, (SagaWorkflow,), members)
+    setattr(_classes, name, made)
+    return workflow.defn(name=definition.saga)(made)
