@@ -1,14 +1,16 @@
-"""What every test may ask for: a real PostgreSQL, and a fresh database on it."""
+"""What every test may ask for: a real PostgreSQL, a fresh database on it, and real Temporal servers."""
 
 import os
-from collections.abc import Generator
-from contextlib import ExitStack
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 import pytest
 
-from saga.testing.servers import ServerUnavailableError, postgres
+from saga.errors import SagaError
+from saga.testing.servers import ServerUnavailableError, postgres, temporal, temporal_time_skipping
 
 
 def do_without(error: ServerUnavailableError) -> None:
@@ -45,6 +47,91 @@ def postgres_url(postgres_server: str) -> Generator[str]:
     yield server.set(database=name).render_as_string(hide_password=False)
     with psycopg.connect(address, autocommit=True) as connection:
         connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+
+
+# -- Temporal ----------------------------------------------------------------------------
+
+
+@contextmanager
+def temporal_program() -> Generator[str]:
+    """Sees that a server can be started here, whichever address or container others use."""
+    with TemporaryDirectory() as folder, temporal(database_file=Path(folder) / "tried.db") as address:
+        pass
+    yield address
+
+
+TEMPORAL_SERVERS: dict[str, Callable[[], AbstractContextManager[str]]] = {
+    "temporal_address": temporal,
+    "temporal_time_skipping_address": temporal_time_skipping,
+    "own_temporal": temporal_program,
+}
+
+
+class TemporalServers:
+    """The Temporal servers that the whole run shares."""
+
+    def __init__(self) -> None:
+        """Starts none."""
+        self._running = ExitStack()
+        self._found: dict[str, str | SagaError] = {}
+
+    def address(self, name: str) -> str:
+        """The address for the fixture of that name; the server is started if it is not running."""
+        self._start(name)
+        match self._found[name]:
+            case str(address):
+                return address
+            case ServerUnavailableError() as error:
+                do_without(error)
+            case error:
+                raise error
+        raise AssertionError
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> None:
+        """Starts what the tests will ask for before the time of any test runs: a first build takes minutes."""
+        if not session.config.option.collectonly:
+            wanted = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+            for name in TEMPORAL_SERVERS.keys() & wanted:
+                self._start(name)
+
+    def pytest_unconfigure(self) -> None:
+        """Ends them."""
+        self._running.close()
+
+    def _start(self, name: str) -> None:
+        if name not in self._found:
+            try:
+                self._found[name] = self._running.enter_context(TEMPORAL_SERVERS[name]())
+            except SagaError as error:
+                self._found[name] = error
+
+
+@pytest.fixture(scope="session")
+def temporal_servers(pytestconfig: pytest.Config) -> TemporalServers:
+    """The Temporal servers of this run."""
+    found = pytestconfig.pluginmanager.get_plugin("temporal-servers")
+    assert isinstance(found, TemporalServers)
+    return found
+
+
+@pytest.fixture(scope="session")
+def temporal_address(temporal_servers: TemporalServers) -> str:
+    """The address of a real Temporal server that the whole run shares."""
+    return temporal_servers.address("temporal_address")
+
+
+@pytest.fixture(scope="session")
+def temporal_time_skipping_address(temporal_servers: TemporalServers) -> str:
+    """The address of a Temporal server whose time skips, and which the whole run shares."""
+    return temporal_servers.address("temporal_time_skipping_address")
+
+
+@pytest.fixture(scope="session")
+def own_temporal(temporal_servers: TemporalServers) -> Callable[..., AbstractContextManager[str]]:
+    """Starts a Temporal server of the test's own; takes the file of its data and its port, as `temporal` does."""
+    temporal_servers.address("own_temporal")
+    return temporal
 
 
 # -- the page of peer cases --------------------------------------------------------------
@@ -85,7 +172,8 @@ class PeerPage:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Collects for the page of peer cases if it is asked for."""
+    """Has servers started in time, and collects for the page of peer cases if it is asked for."""
+    config.pluginmanager.register(TemporalServers(), "temporal-servers")
     file = config.getoption("--peer-page")
     if file:
         config.pluginmanager.register(PeerPage(file), "peer-page")

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import shlex
 import sys
 import time
@@ -26,6 +27,7 @@ MOST = 1_000_000
 """Rows of a run; more would only take longer."""
 
 INTERRUPTED = 130
+NOBODY_READS = 141
 
 CHAPTERS = (happy_path, compensated, in_doubt, killed, stuck)
 
@@ -41,7 +43,8 @@ def main(*, transfers: int, kill: bool, as_json: bool, directory: str | None) ->
             then goes on; None for a temporary one.
 
     Returns:
-        0 if the proof holds, 1 if it does not, 2 if the arguments do not allow a run, 130 if it was interrupted.
+        0 if the proof holds, 1 if it does not, 2 if the arguments do not allow a run, 130 if it was interrupted,
+        141 if whoever read its output went away.
     """
     if not 1 <= transfers <= MOST:
         return _refuse(f"{transfers:,} transfers cannot be made; give 1 or more, at most {MOST:,}", as_json=as_json)
@@ -54,6 +57,9 @@ def main(*, transfers: int, kill: bool, as_json: bool, directory: str | None) ->
         return _refuse(str(error), as_json=as_json)
     except KeyboardInterrupt:
         return _refuse(_interrupted(directory), as_json=as_json, code=INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python still writes at its end
+        return NOBODY_READS
     return 0 if report.holds else 1
 
 
@@ -71,7 +77,7 @@ def _console(*, quiet: bool) -> Console:
 
 def _print(report: Report, *, as_json: bool) -> None:
     if as_json:
-        print(report.model_dump_json(indent=2))
+        print(report.model_dump_json(indent=2), flush=True)
 
 
 def _interrupted(directory: str | None) -> str:

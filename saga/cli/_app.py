@@ -32,7 +32,7 @@ Exit codes:
   0  done
   1  the answer is no: the act was refused, the class has faults
   2  the command line makes no sense; nothing was tried
-  3  the journal cannot be used, something is not installed, or the command itself failed
+  3  the journal cannot be used, something is not installed, a module cannot be imported, or the command itself failed
   4  there is no such instance
   5  the act is in the journal, and no engine has answered yet
 

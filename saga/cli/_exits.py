@@ -40,7 +40,7 @@ class ExitCode(IntEnum):
         OK: Done.
         NO: The answer is no: an act was refused, or a class has faults.
         USAGE: The command line makes no sense; nothing was tried.
-        PLATFORM: The journal cannot be used, or something is not installed.
+        PLATFORM: The journal cannot be used, something is not installed, or a module cannot be imported.
         UNKNOWN: There is no such instance, or no such decision.
         QUEUED: The act is in the journal, and no engine has answered yet.
     """

@@ -48,6 +48,10 @@ def timeline(view: SagaView, facts: Sequence[Fact], *, payloads: bool) -> Iterat
     for fact in facts:
         if fact.fact == "AttemptFailed":
             failures[fact.call].append(f"attempt {fact.attempt}: {fact.failure}")
+        elif fact.fact == "CallInDoubt" and calls[fact.call].state is CallState.DONE:
+            failures[fact.call].append(f"then in doubt: {fact.failure}")  # until somebody let it be tried again
+        elif fact.fact == "CallRejected" and calls[fact.call].state is CallState.DONE:
+            failures[fact.call].append(f"then rejected: {fact.failure}")
     for fact in facts:
         if fact.fact == "CallRegistered":
             yield _call_row(view.id, calls[fact.call], failures[fact.call], payloads=payloads)

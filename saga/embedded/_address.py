@@ -69,22 +69,32 @@ class Address:
         SQLite gives the files that it puts beside a database the same permissions.
 
         Raises:
-            JournalError: if the folder is missing, or the file cannot be created.
+            JournalError: if the folder is missing, the file cannot be created, or what is there is no file.
         """
         if self.file is None or self.url.query.get("mode") in {"ro", "rw"}:
             return
         try:
             os.close(os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         except FileExistsError:
-            _warn_if_open_to_others(self.file)
+            _check_kind(self.file)
         except FileNotFoundError:
             raise JournalError(
                 f"the folder {self.file.parent} does not exist; create it, or choose another file"
             ) from None
+        except NotADirectoryError:
+            raise JournalError(f"{self.file.parent} is a file, not a folder; choose another place") from None
         except PermissionError as error:
-            raise JournalReadOnlyError(f"{self.file} cannot be created: {error.strerror}") from error
+            raise JournalReadOnlyError(
+                f"{self.file} cannot be created: {error.strerror}; let this user write to {self.file.parent}, "
+                "or choose another folder"
+            ) from error
         except OSError as error:
             raise JournalError(f"{self.file} cannot be created: {error.strerror}") from error
+
+    def warn_if_open_to_others(self) -> None:
+        """Say so if others than its owner may read or write a journal's file; to be called once it is known for one."""
+        if self.file is not None:
+            _warn_if_open_to_others(self.file)
 
 
 def _sqlite_file(url: URL) -> Path:
@@ -106,9 +116,18 @@ def _postgres(url: URL) -> URL:
     return url.set(drivername="postgresql+psycopg")
 
 
+def _check_kind(file: Path) -> None:
+    mode = file.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise JournalError(f"{file} is a folder; name a file in it, such as sqlite:///{file}/journal.db")
+    if not stat.S_ISREG(mode):
+        raise JournalError(f"{file} is a device or the like, and no file that can hold a journal; choose another")
+
+
 def _warn_if_open_to_others(file: Path) -> None:
     if sys.platform == "win32":
         return
-    mode = stat.S_IMODE(file.stat().st_mode)
-    if mode & _OTHERS:
+    found = file.stat()
+    mode = stat.S_IMODE(found.st_mode)
+    if mode & _OTHERS and found.st_uid == os.geteuid():  # somebody else's file is not for this user to change
         _log.warning("%s holds payloads and is open to other users (mode %04o); chmod 600 it", file, mode)

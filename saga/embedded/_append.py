@@ -130,7 +130,7 @@ class Appender:
         try:
             self._append(batches)
         except self._database.driver.OperationalError:
-            if self._committing or self._database.is_sqlite or not self._connection.driver_connection.closed:
+            if self._committing or not self._was_cut():
                 raise
             self._reconnect()
             self._append(batches)
@@ -151,6 +151,10 @@ class Appender:
         self._connection.commit()
         self._database.count_flush()
         seam(Write.FLUSH, Point.AFTER_COMMIT)
+
+    def _was_cut(self) -> bool:
+        connection: Any = self._connection.driver_connection  # psycopg's, which knows
+        return not self._database.is_sqlite and bool(connection.closed)
 
     def _connect(self) -> None:
         self._connection = self._database.connect()

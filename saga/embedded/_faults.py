@@ -21,7 +21,9 @@ from saga.errors import (
 __all__ = ("cause_of", "explained", "first_line", "passes")
 
 _READ_ONLY = "cannot be written; open it with a user, on a disk and in a mode that may write"
-_LOCKED = "is held by another process, which did not let go in time; try again, or find who holds it"
+_LOCKED = (
+    "is held by another process, which did not let go in time; wait for it or end it, then try again ({who} names it)"
+)
 _CORRUPT = "is damaged or is no database; restore it from a backup, or choose another place"
 _UNREACHABLE = "cannot be reached; see that the place exists, answers, and lets this user in"
 _FULL = "has no space left; free some, then open the journal again"
@@ -73,7 +75,8 @@ def explained(error: BaseException, place: str, otherwise: type[JournalError] = 
         otherwise: Its type, if no narrower one fits.
     """
     kind, advice = _meaning(cause_of(error))
-    return (kind or otherwise)(f"the journal at {place} {advice} ({first_line(error)})")
+    who = "pg_stat_activity" if place.startswith("postgresql:") else f"fuser {place}"
+    return (kind or otherwise)(f"the journal at {place} {advice.format(who=who)} ({first_line(error)})")
 
 
 def passes(error: BaseException) -> bool:

@@ -12,10 +12,11 @@ from saga.errors import ActRefusedError, PayloadTooLargeError, UnknownSagaError
 from saga.kernel import PAYLOAD_LIMIT, Decide, Instance, Resolve, SagaState, view_of
 
 from ._existing import open_existing
-from ._journals import check_reply, facts_of
+from ._journals import check_reply
 from ._listing import Filter
 from ._pages import pages
 from ._process import Process
+from ._resuming import facts_of
 from ._store import PATIENCE, Store
 from ._tables import owners
 

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Protocol
 
 from saga import errors
 from saga.errors import ActRefusedError, SagaError, UnknownSagaError
-from saga.kernel import Instance, decode_fact
+from saga.kernel import Instance
 
 from ._drive import rests
 from ._patience import patiently
+from ._resuming import facts_of
 from ._starts import hash_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from typing import TypeVar
 
     from saga.kernel import Codec, Fact, Request
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-__all__ = ("EmbeddedJournals", "check_reply", "facts_of", "refusal")
+__all__ = ("EmbeddedJournals", "check_reply", "refusal")
 
 _LOOK_AGAIN = 0.1  # seconds between two looks at an instance that another process drives
 
@@ -42,11 +43,6 @@ class _Stage(Protocol):
     def check_open(self) -> None: ...
     def check_driven(self, id: str) -> None: ...
     async def in_callback(self, function: Callable[[], T]) -> T: ...
-
-
-def facts_of(rows: Iterable[StoredFact]) -> list[Fact]:
-    """Return the facts that rows of the journal hold."""
-    return [decode_fact(body, payload) for _, body, payload in rows]
 
 
 class EmbeddedJournals:

@@ -148,8 +148,8 @@ class OpenJournal:
         try:
             # After a failed flush too: nothing is written by this engine any more, so others need not wait.
             self._ownership.release()
-        except JournalError:
-            logger.warning("the journal does not answer; others take over when the lease has passed", exc_info=True)
+        except JournalError as error:
+            logger.warning("what this engine drove is taken over when its lease has passed: %s", error)
         finally:
             self.store.close()
 

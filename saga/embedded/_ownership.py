@@ -56,6 +56,7 @@ class Ownership:
         self.lease = lease
         self._database = database
         self._process = Process.current()
+        self._known = False  # to the others
 
     def beat(self) -> bool:
         """Say that this owner lives; to be called once to begin with, and then every quarter of the lease.
@@ -74,7 +75,8 @@ class Ownership:
                 return True
             if not connection.execute(beat).rowcount:
                 connection.execute(insert(owners).values(self._row()))
-            return False
+        self._known = True
+        return False
 
     def claim(self, sagas: Collection[str], *, limit: int | None = None) -> list[Claim]:
         """Take over open instances that nobody drives, oldest first.
@@ -121,7 +123,13 @@ class Ownership:
             return {row.id: row.epoch for row in connection.execute(query)}
 
     def release(self) -> None:
-        """Let others claim everything at once. To be called when the engine has stopped driving."""
+        """Let others claim everything at once. To be called when the engine has stopped driving.
+
+        Raises:
+            JournalError: if the journal cannot be written.
+        """
+        if not self._known:
+            return  # it never got as far as owning anything: no wait for a database that does not answer
         with self._database.transaction(Write.HEARTBEAT) as connection:
             connection.execute(delete(owners).where(owners.c.owner == self.owner))
 

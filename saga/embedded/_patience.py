@@ -20,9 +20,7 @@ Found = TypeVar("Found")
 _PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)  # seconds; each read by itself waits for locks as long as it may
 
 
-async def patiently(
-    read: Callable[Parameters, Found], *args: Parameters.args, **kwargs: Parameters.kwargs
-) -> Found:
+async def patiently(read: Callable[Parameters, Found], *args: Parameters.args, **kwargs: Parameters.kwargs) -> Found:
     """Return what a read finds, in a thread; try again a few times if the journal does not answer.
 
     Raises:

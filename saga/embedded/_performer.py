@@ -66,7 +66,7 @@ class Performer:
         self._tenure = tenure
         self._payload_limit = payload_limit
         self._activities = Activities(threads)
-        self._functions: dict[str, Callable[[Any], Any]] = {}
+        self._functions: dict[str, tuple[Callable[[Any], Any], bool]] = {}
         self.active = 0
 
     async def end(self) -> None:
@@ -98,16 +98,23 @@ class Performer:
     async def _attempt(self, call: Call, attempts: _Attempts) -> Attempt:
         if not self._tenure.holds and await self._stopped_meanwhile():
             return _NOT_BEGUN
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - coroutines of an engine run in tasks
         attempts.made += 1
         attempts.overdue = False
         limits = Limits(call.key, call.activity.policy.timeout.total_seconds())
         self.active += 1
+        self._activities.begin(task, limits)
+        last: Attempt | Failure
         try:
             last = await self._once(call, attempts, limits)
         except asyncio.CancelledError as error:
-            last = self._cut_short(attempts, limits, Failure.of(error))
+            last = Failure.of(error)
         finally:
             self.active -= 1
+            self._activities.end(task)
+        if isinstance(last, Failure):
+            last = self._cut_short(attempts, limits, last)
         return replace(last, final=True) if limits.stopped else last
 
     async def _stopped_meanwhile(self) -> bool:
@@ -122,18 +129,18 @@ class Performer:
         return False
 
     async def _once(self, call: Call, attempts: _Attempts, limits: Limits) -> Attempt:
-        function, activities = self._function(call.activity.activity), self._activities
+        function, is_async = self._function(call.activity.activity)
 
         async def on_loop(value: Any) -> Any:  # any input, any output
-            return await activities.on_loop(function, value, limits)
+            return await self._activities.on_loop(function(value), limits)
 
         async def in_thread(function: Callable[[Any], object], value: Any) -> object:  # any input
-            return await activities.in_thread(function, value, limits)
+            return await self._activities.in_thread(function, value, limits)
 
         try:
             return await attempt(
                 call,
-                on_loop if inspect.iscoroutinefunction(function) else function,
+                on_loop if is_async else function,
                 number=call.attempts + attempts.made,
                 in_thread=in_thread,
                 payload_limit=self._payload_limit,
@@ -156,17 +163,18 @@ class Performer:
             text += ", and it did not stop when it was asked to"
         return Attempt(CallState.IN_DOUBT, failure=Failure(type="TimeoutError", message=text))
 
-    def _function(self, activity: Activity | None) -> Callable[[Any], Any]:
+    def _function(self, activity: Activity | None) -> tuple[Callable[[Any], Any], bool]:
+        """Return the real function of an activity, and whether calling it returns a coroutine."""
         if activity is None:
             msg = "a nested saga is performed by its engine"
             raise ParticipantError(msg)
-        function = self._functions.get(activity.name)
-        if function is None:
-            function = activity.function
+        known = self._functions.get(activity.name)
+        if known is None:
+            function: Callable[[Any], Any] = activity.function
             if activity.participant is not None and activity.method is not None:
                 function = getattr(self._participants[activity.participant], activity.method)
-            self._functions[activity.name] = function
-        return function
+            known = self._functions[activity.name] = function, inspect.iscoroutinefunction(function)
+        return known
 
     # -- retries -------------------------------------------------------------------------
 

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from saga.errors import EngineClosedError, JournalWriteError, OwnershipLostError, SagaError
+from saga.errors import EngineClosedError, JournalWriteError, OwnershipLostError
 from saga.kernel import Decider, resume
 
 from ._append import DuplicateInstanceError
+from ._broken import Broken, check_mending, give_up
 from ._drive import Drive
-from ._faults import first_line, passes
-from ._journals import EmbeddedJournals, facts_of
+from ._journals import EmbeddedJournals
 from ._nested import perform_child
 from ._patience import patiently
+from ._resuming import decider_of, facts_of
 from ._starts import first_fact, new_instance, suspended
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime, timedelta
 
     from saga.kernel import Call, Definition, Failure, Outcome
@@ -28,28 +29,17 @@ if TYPE_CHECKING:
     from ._ownership import Claim
     from ._performer import Performer
     from ._starts import Parent
-    from ._store import Store, StoredFact
+    from ._store import Loaded, Store, StoredFact
     from ._writer import Done, Writer
 
-__all__ = ("Broken", "Stage")
+__all__ = ("Stage",)
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_TURN = 0.005  # seconds of resuming in one callback of the loop
 _STILL = 0.01  # seconds between two looks whether activities have ended, while leaving
-
-
-class Broken(NamedTuple):
-    """Why an instance is not driven though this process owns it.
-
-    Attributes:
-        error: Why.
-        claim: The claim under which nothing was written yet; None if a drive has been there.
-    """
-
-    error: Exception
-    claim: Claim | None = None
 
 
 class Stage:
@@ -157,20 +147,31 @@ class Stage:
             raise error
         return error is None
 
-    async def resume(self, claim: Claim, rows: list[StoredFact]) -> None:
-        """Go on with an instance that was claimed."""
+    async def resume(self, loaded: Sequence[Loaded]) -> None:
+        """Go on with instances that were claimed, as many at a time as let others have their turn."""
+        waiting = list(loaded[::-1])
+        while waiting and not self.leaving:
+            await self.in_callback(lambda: self._resume_some(waiting))
+
+    def _resume_some(self, waiting: list[Loaded]) -> None:
+        until = self._loop.time() + _TURN
+        while waiting and not self.leaving:
+            self._resume(*waiting.pop())
+            if self._loop.time() > until:
+                return
+
+    def _resume(self, claim: Claim, rows: list[StoredFact]) -> None:
         former = self.drives.get(claim.id)
         if former is not None:  # it was taken over, and let go of again, while this process slept
             self._stop(former, _taken_over(former))
         definition = self.definitions[claim.saga]
         try:
-            facts = facts_of(rows)
-            decider = await self.in_callback(lambda: resume(definition, facts, payload_limit=self._payload_limit))
+            decider = decider_of(definition, claim, rows, payload_limit=self._payload_limit)
         except Exception as error:  # noqa: BLE001 - one instance must not keep the others
-            self._give_up(claim.saga, claim.id, Broken(error, claim), "an instance cannot be resumed")
+            give_up(self.broken, claim.saga, claim.id, Broken(error, claim), "an instance cannot be resumed")
             return
         drive = Drive(self, claim.id, epoch=claim.epoch, seq=len(rows) + 1, decider=decider)
-        await self.in_callback(lambda: drive.resumed(crashed=claim.crashed))
+        drive.resumed(crashed=claim.crashed)
         self._go(drive)
 
     def _go(self, drive: Drive) -> None:
@@ -229,18 +230,8 @@ class Stage:
         elif isinstance(error, OwnershipLostError):
             logger.warning("another process took an instance over", extra=fields)
         elif not isinstance(error, DuplicateInstanceError) and not self.leaving:
-            self._give_up(drive.definition.saga, drive.id, Broken(error), "an instance is no longer driven")
-
-    def _give_up(self, saga: str, id: str, broken: Broken, what: str) -> None:
-        """Say once why an instance is not driven here; `Tending` tries again."""
-        known, self.broken[id], error = self.broken.get(id), broken, broken.error
-        if known is not None and str(known.error) == str(error):
-            return
-        ours = isinstance(error, SagaError)  # such an error says what to do, and a traceback would not
-        reason = error if ours else first_line(error)
-        fields = {"saga": saga, "id": id}
-        text = "%s: %s %s: %s; this engine tries again, and so does the next that opens the journal"
-        logger.error(text, what, saga, id, reason, extra=fields, exc_info=None if ours else error)
+            what = "an instance is no longer driven by this engine"
+            give_up(self.broken, drive.definition.saga, drive.id, Broken(error), what)
 
     def _stop(self, drive: Drive, error: Exception) -> None:
         drive.error = drive.error or error
@@ -286,13 +277,7 @@ class Stage:
             EngineClosedError: and `JournalWriteError`, as `check_open`.
         """
         self.check_open()
-        error = self.broken[id].error if id in self.broken else None
-        if error is None or passes(error):
-            return  # what passes is tried again in a moment
-        if isinstance(error, SagaError):
-            raise error
-        msg = f"{id} is not driven by this engine ({first_line(error)}); it tries again, and so does its next owner"
-        raise SagaError(msg) from error
+        check_mending(self.broken, id)
 
     # -- leaving -------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from saga.kernel import KERNEL_VERSION, Failure, Reason, SagaStarted, SagaState, encode_fact
-from saga.kernel import _facts as f
+from saga.kernel import facts as f
 
 from ._append import Batch, Change, NewInstance
 

@@ -7,12 +7,13 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from operator import itemgetter
-from typing import Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from sqlalchemy import select
 
 from . import _listing
 from ._address import Address
+from ._collector import collector_resting
 from ._database import Database, Seam, undisturbed
 from ._listing import Filter, Page, StoredInstance
 from ._ownership import LEASE, Claim, Ownership
@@ -85,6 +86,7 @@ class Store:
         database = Database(address, patience=patience, seam=seam)
         try:
             prepare_tables(database, allow_shared=allow_shared)
+            address.warn_if_open_to_others()
         except BaseException:
             database.discard()
             raise
@@ -138,11 +140,13 @@ class Store:
     def load_open(self, claimed: Sequence[Claim]) -> Iterator[Loaded]:
         """Return the facts of claimed instances, instance after instance, a few hundred per query.
 
-        Nothing can be added to them meanwhile but by their owner.
+        Nothing can be added to them meanwhile but by their owner. Until the last one is read, and whatever is
+        built from them meanwhile, no garbage is collected.
         """
-        for start in range(0, len(claimed), _LOADED_AT_ONCE):
-            some = claimed[start : start + _LOADED_AT_ONCE]
-            yield from self._load_some({claim.number: claim for claim in some})
+        with collector_resting():
+            for start in range(0, len(claimed), _LOADED_AT_ONCE):
+                some = claimed[start : start + _LOADED_AT_ONCE]
+                yield from self._load_some({claim.number: claim for claim in some})
 
     def count(self, saga: str | None = None) -> dict[str, int]:
         """Return how many instances, of one saga class or of all, are in each state that occurs."""
@@ -159,11 +163,9 @@ class Store:
         columns = (facts.c.number, facts.c.seq, facts.c.body, facts.c.payload)
         query = select(*columns).where(facts.c.number.in_(claimed)).order_by(facts.c.number, facts.c.seq)
         with self._database.read() as connection:
-            rows = connection.execute(query).all()
-        return [
-            Loaded(claimed[number], [(seq, body, payload) for _, seq, body, payload in of_one])
-            for number, of_one in groupby(rows, itemgetter(0))
-        ]
+            cursor: Any = connection.execute(query).cursor  # the driver's own rows: half the time for many
+            rows: list[tuple[int, int, str, str | None]] = cursor.fetchall()
+        return [Loaded(claimed[number], [row[1:] for row in of_one]) for number, of_one in groupby(rows, itemgetter(0))]
 
     def list(self, wanted: Filter | None = None, *, after: int | None = None, limit: int = 100) -> Page:
         """Return a page of instances, newest first: in the order in which they were journaled.

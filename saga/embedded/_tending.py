@@ -11,6 +11,7 @@ from saga.errors import JournalError, SagaError
 from saga.kernel import decode_request
 
 from ._append import Answer
+from ._collector import collector_resting
 from ._faults import first_line
 
 if TYPE_CHECKING:
@@ -110,27 +111,27 @@ class Tending:
 
     async def claim(self) -> int:
         """Take over and resume what nobody drives; return how many."""
-        total = 0
-        while not self._closing.is_set():
-            claims = await asyncio.to_thread(
-                self._ownership.claim, tuple(self._stage.definitions), limit=_CLAIMED_AT_ONCE
-            )
-            self._waiting += claims
-            await self._resume()
-            total += len(claims)
-            if len(claims) < _CLAIMED_AT_ONCE:
-                break
+        with collector_resting():
+            total = found = await self._claim_some()
+            while found == _CLAIMED_AT_ONCE and not self._closing.is_set():
+                found = await self._claim_some()
+                total += found
         return total
+
+    async def _claim_some(self) -> int:
+        names = tuple(self._stage.definitions)
+        claims = await asyncio.to_thread(self._ownership.claim, names, limit=_CLAIMED_AT_ONCE)
+        self._waiting += claims
+        await self._resume()
+        return len(claims)
 
     async def _resume(self) -> None:
         """Resume what was claimed; what cannot be read now stays for the next time."""
         claims = list(self._waiting)
         loaded = await asyncio.to_thread(lambda: list(self._store.load_open(claims)))
         self._waiting = self._waiting[len(claims) :]
-        for claim, rows in loaded:
-            if self._closing.is_set():
-                return
-            await self._stage.resume(claim, rows)
+        if not self._closing.is_set():
+            await self._stage.resume(loaded)
 
     async def _try_again(self) -> None:
         """Resume what this process owns and could not drive when it tried before."""

@@ -15,10 +15,13 @@ from ._append import Appender, Batch, BatchAtFaultError
 from ._database import Database
 from ._faults import first_line
 
-__all__ = ("MOST_FACTS", "Done", "Writer")
+__all__ = ("MOST_BYTES", "MOST_FACTS", "Done", "Writer")
 
 MOST_FACTS: Final = 1024
 """Facts after which a flush takes no further batch: it bounds how long the last one waits."""
+
+MOST_BYTES: Final = 4 * 1024 * 1024
+"""The same for the text of facts and payloads: large ones must not make those wait that share their flush."""
 
 Done: TypeAlias = Callable[[Exception | None], None]
 """Called on the loop: with None once a batch is durable, with the reason if it is not."""
@@ -45,6 +48,10 @@ class Writer:
     """Commits what is submitted, in order, as few times as it can.
 
     There is no timer: whatever queues while a commit runs goes into the next one.
+
+    A flush whose outcome is unknown ends it, though a re-read could tell: what was told to nobody is rebuilt from
+    the journal by whoever opens it next, and that way is the same for every failure. Only a connection that was
+    lost before COMMIT was sent is replaced, because then nothing is unknown.
 
     Attributes:
         failure: Why it refuses all work, or None while it works. A flush that failed, or whose outcome is
@@ -102,13 +109,15 @@ class Writer:
     def _take(self) -> tuple[list[_Item], bool]:
         """Wait until something is queued and return all of it, and whether more may come."""
         items: list[_Item] = []
-        facts = 0
+        facts = size = 0
         item = self._queue.get()
         with suppress(Empty):
             while item is not None:
                 items.append(item)
-                facts += len(item.batch.facts) if isinstance(item, _Entry) else 0
-                if facts >= MOST_FACTS:
+                if isinstance(item, _Entry):
+                    facts += len(item.batch.facts)
+                    size += _size_of(item.batch)
+                if facts >= MOST_FACTS or size >= MOST_BYTES:
                     return items, True
                 item = self._queue.get_nowait()
             return items, False
@@ -190,3 +199,7 @@ class Writer:
             except Exception as raised:  # noqa: BLE001 - the others must still be told
                 context = {"message": "a callback of the journal's writer failed", "exception": raised}
                 self._loop.call_exception_handler(context)
+
+
+def _size_of(batch: Batch) -> int:
+    return sum(len(body) + len(payload or "") for body, payload in batch.facts)

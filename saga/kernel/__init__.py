@@ -1,10 +1,13 @@
 """The rules, once: steps, saga class and its check, journal, deterministic loop, conductor, recovery."""
 
-from saga.kernel._activity import Activity, Codec, activity_of, codec_of, participant
+from saga.kernel import _facts as facts
+from saga.kernel._activity import Activity, Codec, activity_of, codec_of, participant, resolved_hints
 from saga.kernel._attempt import RECORDED, Attempt, attempt
+from saga.kernel._compensatable import Compensatable, CompensatableStep
 from saga.kernel._conductor import Conductor
 from saga.kernel._context import StepContext, current_step, maybe_current_step
 from saga.kernel._decider import RESUME_LIMIT, Decider
+from saga.kernel._declared import Decision, Step
 from saga.kernel._definition import (
     DecisionDefinition,
     Definition,
@@ -14,31 +17,24 @@ from saga.kernel._definition import (
 )
 from saga.kernel._diagram import class_diagram, instance_diagram, states_diagram
 from saga.kernel._edge import PAYLOAD_LIMIT
+from saga.kernel._endings import CODE_FAULTS
+from saga.kernel._engine import Engine, Journals, SagaSummary
 from saga.kernel._facts import KERNEL_VERSION, Fact, SagaStarted, decode_fact, encode_fact
-from saga.kernel._handle import Engine, Journals, SagaHandle, SagaSummary
-from saga.kernel._handover import child_outcome, handed_over, not_started
+from saga.kernel._handle import SagaHandle
+from saga.kernel._handover import child_outcome, entry_of, handed_over, not_started
 from saga.kernel._instance import Instance
-from saga.kernel._names import ID_LENGTH, action_key, call_name, check_id, child_id, role_name
+from saga.kernel._loop import DeterministicLoop
+from saga.kernel._names import ID_LENGTH, action_key, call_name, check_id, child_id, role_name, split_role, step_of
 from saga.kernel._pairing import show_type
-from saga.kernel._payloads import size_of
-from saga.kernel._policy import FOREVER, ONCE, Policy, Retry
+from saga.kernel._payloads import handover_payload, size_of
+from saga.kernel._policy import FOREVER, NEVER, ONCE, Policy, Retry
 from saga.kernel._records import CallRecord
 from saga.kernel._replay import replay, resume
-from saga.kernel._requests import Abort, Cancel, Decide, Request, Resolve, Skip, decode_request
+from saga.kernel._requests import Abort, Cancel, Decide, Request, Resolve, Skip, admit, decode_request
 from saga.kernel._requests import Retry as RetryRequest
 from saga.kernel._runtime import Call, Outcome, Runtime
 from saga.kernel._saga import Saga
-from saga.kernel._steps import (
-    Compensatable,
-    CompensatableStep,
-    Decision,
-    Nested,
-    Pivot,
-    ReadOnly,
-    Retriable,
-    Runs,
-    Step,
-)
+from saga.kernel._steps import Nested, Pivot, ReadOnly, Retriable, Runs
 from saga.kernel._values import (
     AskAgain,
     CallState,
@@ -56,9 +52,11 @@ from saga.kernel._values import (
 from saga.kernel._view import ActView, CallView, DecisionView, SagaView, ending_of, view_of
 
 __all__ = (
+    "CODE_FAULTS",
     "FOREVER",
     "ID_LENGTH",
     "KERNEL_VERSION",
+    "NEVER",
     "ONCE",
     "PAYLOAD_LIMIT",
     "RECORDED",
@@ -83,6 +81,7 @@ __all__ = (
     "DecisionDefinition",
     "DecisionView",
     "Definition",
+    "DeterministicLoop",
     "DidNotHappen",
     "Effect",
     "Engine",
@@ -121,6 +120,7 @@ __all__ = (
     "Verdict",
     "action_key",
     "activity_of",
+    "admit",
     "attempt",
     "call_name",
     "check_id",
@@ -134,16 +134,22 @@ __all__ = (
     "definition_of",
     "encode_fact",
     "ending_of",
+    "entry_of",
+    "facts",
     "handed_over",
+    "handover_payload",
     "instance_diagram",
     "maybe_current_step",
     "not_started",
     "participant",
     "replay",
+    "resolved_hints",
     "resume",
     "role_name",
     "show_type",
     "size_of",
+    "split_role",
     "states_diagram",
+    "step_of",
     "view_of",
 )

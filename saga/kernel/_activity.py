@@ -93,10 +93,10 @@ def participant(kind: type[Participant], name: str) -> Participant:
         >>> participant(Bank, "source_bank").debit
         source_bank.debit
     """
-    if not isinstance(kind, type):
+    if not isinstance(cast("object", kind), type):
         msg = f"participant({kind!r}, {name!r}): give the class whose methods are the activities, then the name"
         raise ParticipantError(msg)
-    if not (isinstance(name, str) and name.isidentifier()):
+    if not (isinstance(cast("object", name), str) and name.isidentifier()):
         msg = f"participant({kind.__name__}, {name!r}): a participant's name is an identifier such as 'source_bank'"
         raise ParticipantError(msg)
     return cast("Participant", _StandIn(kind, name))

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from saga.errors import Fault, SagaDefinitionError
 from saga.kernel._activity import Activity, Codec, activity_of, codec_of, resolved_hints, shown
+from saga.kernel._compensatable import Compensatable, Given
+from saga.kernel._declared import Decision, Declared, Step
 from saga.kernel._definition import (
     DecisionDefinition,
     Definition,
@@ -22,7 +24,7 @@ from saga.kernel._definition import (
 )
 from saga.kernel._pairing import effect_of, wrong_pair
 from saga.kernel._policy import FOREVER, Policy, time_faults
-from saga.kernel._steps import Compensatable, Decision, Declared, Given, Nested, Step
+from saga.kernel._steps import Nested
 from saga.kernel._values import Kind, Role
 
 if TYPE_CHECKING:

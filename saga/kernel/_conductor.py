@@ -225,7 +225,6 @@ class Conductor:
             step,
             payload,
             record.attempts,
-            record.unanswered,
         )
         task = loop.create_task(self._runtime.perform(call, self._note(record.name)))
         self._running[record.name] = task

@@ -1,30 +1,31 @@
-"""What every engine offers, and the handle of one instance: the same class on every engine."""
+"""The handle of one instance: the same class on every engine."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from pydantic import ValidationError
 
 from saga.errors import ActRefusedError, InvalidRequestError, UnknownSagaError
+from saga.kernel._compensatable import CompensatableStep
+from saga.kernel._declared import Decision, Declared, Step
 from saga.kernel._instance import Instance
 from saga.kernel._names import call_name, split_call
 from saga.kernel._requests import Abort, Cancel, Decide, Resolve, Skip
 from saga.kernel._requests import Request as AnyRequest
 from saga.kernel._requests import Retry as RetryRequest
-from saga.kernel._steps import CompensatableStep, Decision, Declared, Nested, Runs, Step
+from saga.kernel._steps import Nested
 from saga.kernel._values import DidNotHappen, Happened, SagaState
 from saga.kernel._view import DecisionView, SagaView, ending_of, view_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
-    from datetime import datetime
+    from collections.abc import AsyncIterator
 
     from saga.kernel._definition import Definition, RoleDefinition
+    from saga.kernel._engine import Journals
     from saga.kernel._facts import Fact
 
-__all__ = ("Engine", "Journals", "SagaHandle", "SagaSummary")
+__all__ = ("SagaHandle",)
 
 Request = TypeVar("Request")  # type checkers print these names
 Result = TypeVar("Result")
@@ -32,47 +33,6 @@ Input = TypeVar("Input")
 Output = TypeVar("Output")
 Answer = TypeVar("Answer")
 Declaration = TypeVar("Declaration", bound="Declared")
-
-
-@dataclass(frozen=True, slots=True)
-class SagaSummary:
-    """One line of a list of instances.
-
-    Attributes:
-        id: Id of the instance.
-        saga: Name of the saga.
-        state: Its state.
-        started_at: When it started.
-        changed_at: When its state last changed.
-        parent: Id of the instance it is nested in, or None.
-    """
-
-    id: str
-    saga: str
-    state: SagaState
-    started_at: datetime
-    changed_at: datetime
-    parent: str | None = None
-
-
-class Journals(Protocol):
-    """What a handle needs from its engine."""
-
-    async def journal(self, id: str) -> list[Fact]:
-        """Return the durable facts of an instance, in order."""
-        ...
-
-    async def send(self, id: str, request: AnyRequest) -> None:
-        """Bring a request to whoever drives the instance; return once it is durable."""
-        ...
-
-    async def at_rest(self, id: str) -> Instance:
-        """Return the instance once it has ended or is STUCK, durably."""
-        ...
-
-    def follow(self, id: str) -> AsyncIterator[Fact]:
-        """Yield every fact of an instance, from the first to its end, as they become durable."""
-        ...
 
 
 class SagaHandle(Generic[Result]):
@@ -144,7 +104,11 @@ class SagaHandle(Generic[Result]):
             raise UnknownSagaError(msg)
         name, payload = call_name(decision.name, _number(call)), known.answer.encode(answer)
         await self._send(Decide, call=name, payload=payload, by=by, why=why)
-        return _taken(await self.view(), name, payload, by)
+        try:
+            view = await self.view()
+        except UnknownSagaError:  # it has ended, and was purged meanwhile
+            return DecisionView(call=name, due=None, answer=payload, by=by, timed_out=False)
+        return _taken(view, name, payload, by)
 
     async def resolve(
         self,
@@ -239,9 +203,7 @@ class SagaHandle(Generic[Result]):
         """
         await self._journals.send(self.id, request)
 
-    def _call(
-        self, step: Step[Any, Any] | Nested[Any, Any], call: int, within: str
-    ) -> tuple[str, RoleDefinition]:
+    def _call(self, step: Step[Any, Any] | Nested[Any, Any], call: int, within: str) -> tuple[str, RoleDefinition]:
         """Return the name of a call and the action of its step, in a nested saga's where `within` says so."""
         name = _declared(step, Step).name
         full = f"{_children(within)}/{name}" if within else name
@@ -302,44 +264,3 @@ def _number(call: object) -> int:
         msg = f"call counts the uses of a step in run from 1; {call!r} is none"
         raise InvalidRequestError(msg)
     return call
-
-
-class Engine(Protocol):
-    """What every engine offers."""
-
-    async def start(
-        self,
-        saga: type[Runs[Request, Result]],
-        request: Request,
-        *,
-        id: str,
-    ) -> SagaHandle[Result]:
-        """Start an instance, or return the handle of the one that has this id and the same request."""
-        ...
-
-    async def run(
-        self,
-        saga: type[Runs[Request, Result]],
-        request: Request,
-        *,
-        id: str,
-    ) -> Result:
-        """Start an instance and wait for its result."""
-        ...
-
-    async def get(self, saga: type[Runs[Request, Result]], id: str) -> SagaHandle[Result]:
-        """Return the handle of an instance."""
-        ...
-
-    def list(
-        self,
-        *,
-        saga: type[Runs[Any, Any]] | str | None = None,
-        states: Iterable[SagaState] = (),
-        id_prefix: str = "",
-        started_after: datetime | None = None,
-        started_before: datetime | None = None,
-        limit: int | None = None,
-    ) -> AsyncIterator[SagaSummary]:
-        """Yield instances, newest first."""
-        ...

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from saga.kernel._records import CallRecord
     from saga.kernel._runtime import Call
 
-__all__ = ("child_outcome", "handed_over", "not_started")
+__all__ = ("child_outcome", "entry_of", "handed_over", "not_started")
 
 
 def child_outcome(call: Call, instance: Instance, definition: Definition, at: datetime) -> Outcome:
@@ -35,7 +35,7 @@ def child_outcome(call: Call, instance: Instance, definition: Definition, at: da
         stays = handed_over(instance, definition) if call.step.hands_over else []
         if not stays:
             return Outcome(CallState.DONE, at, instance.result)
-        adopted = tuple(_entry(record) for record in stays)
+        adopted = tuple(entry_of(record) for record in stays)
         return Outcome(CallState.DONE, at, handover_payload(instance.result, stays), adopted=adopted)
     # A child that ended COMPENSATED is a rejected step, whatever attempts of driving it came before.
     return Outcome(CallState.REJECTED, at, failure=Failure.of(ending_of(view_of(instance))), recorded=True)
@@ -57,7 +57,8 @@ def handed_over(instance: Instance, definition: Definition) -> list[CallRecord]:
     return stays[::-1]
 
 
-def _entry(record: CallRecord) -> Adopted:
+def entry_of(record: CallRecord) -> Adopted:
+    """Return what the fact says of a call that is handed over, beside its payload."""
     return Adopted(
         call=record.call,
         in_doubt=True if record.state is CallState.IN_DOUBT else None,

@@ -39,7 +39,7 @@ class Instance:
 
     __slots__ = (
         "act_pending", "acts", "calls", "cancelled", "commit", "committed", "completing", "count", "deadline",
-        "deadline_passed", "decisions", "due", "ended", "epoch", "fingerprint", "handed_over", "id", "in_flight",
+        "deadline_passed", "decisions", "due", "ended", "epoch", "handed_over", "id", "in_flight",
         "last_at", "parent", "recovering", "recovery", "request", "result", "resumes", "saga", "started_at", "state",
         "state_since", "stuck",
     )  # fmt: skip
@@ -49,7 +49,6 @@ class Instance:
         self.saga = ""
         self.parent: str | None = None
         self.handed_over = False
-        self.fingerprint = ""
         self.state: SagaState | None = None
         self.recovering = False
         self.count = 0
@@ -120,7 +119,7 @@ class Instance:
     # -- one method for each kind of fact ------------------------------------------------
 
     def _started(self, fact: f.SagaStarted) -> None:
-        self.id, self.saga, self.parent, self.fingerprint = fact.id, fact.saga, fact.parent, fact.fingerprint
+        self.id, self.saga, self.parent = fact.id, fact.saga, fact.parent
         self.handed_over = bool(fact.handed_over)
         self.started_at = fact.at
         self.deadline = fact.deadline

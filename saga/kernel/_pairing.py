@@ -10,7 +10,7 @@ from saga.kernel._values import AskAgain, DidNotHappen, Effect, Happened, Role
 
 if TYPE_CHECKING:
     from saga.kernel._activity import Activity
-    from saga.kernel._steps import Part
+    from saga.kernel._declared import Part
 
 __all__ = ("effect_of", "same_type", "show_type", "wrong_pair")
 

@@ -163,10 +163,10 @@ class _Replay:
         if recorded.payload == now.payload:
             return True
         call, role = split_role(recorded.call)
+        part = self._decider.definition.step(step_of(call)).roles[role]
         if recorded.payload is None or now.payload is None:
-            return role is Role.COMPENSATION  # its mapping failed once, then or now; what was recorded is kept
-        codec = self._decider.definition.step(step_of(call)).roles[role].takes
-        return codec.same(recorded.payload, now.payload)
+            return part.given is not None  # its mapping failed once, then or now; what was recorded is kept
+        return part.takes.same(recorded.payload, now.payload)
 
     def _keep_recorded(self, recorded: f.Fact) -> None:
         """Honour what was journaled where today's code may differ: a due time, or what a mapping made."""

@@ -30,7 +30,6 @@ class Call:
         step: The step's definition.
         input: The activity's input, JSON text.
         attempts: Attempts that were made before, resumes among them.
-        unanswered: Whether one of them ended without an answer, so that it may have acted.
     """
 
     id: str
@@ -40,7 +39,6 @@ class Call:
     step: StepDefinition
     input: str
     attempts: int = 0
-    unanswered: bool = False
 
     @property
     def name(self) -> str:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 from saga.errors import NotDeterministicWarning, OutsideSagaError
 from saga.kernel._check import check
+from saga.kernel._declared import Declared
 from saga.kernel._definition import short_place
-from saga.kernel._steps import Declared
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -96,7 +96,7 @@ class Failure(BaseModel):
         type: Name of the exception's type.
         message: Its text, cut to 2,000 characters.
         details: Data that a rejection carried, any JSON value of up to 16 KiB.
-        traceback: Where it was raised, kept for bugs in `run` only; its last 8,000 characters.
+        traceback: Where it was raised, kept for bugs in an author's saga class only; its last 8,000 characters.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

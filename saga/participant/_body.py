@@ -7,8 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from saga.errors import InvalidRequestError
-from saga.kernel import Codec, Role, codec_of, show_type
-from saga.kernel._activity import resolved_hints
+from saga.kernel import Codec, Role, codec_of, resolved_hints, show_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from saga.errors import SagaError
+from saga.errors import BarrierError
 from saga.kernel import RECORDED
 
 __all__ = ("BarrierError", "is_recorded", "recorded")
 
 Raised = TypeVar("Raised", bound=BaseException)
-
-
-class BarrierError(SagaError):
-    """The barrier cannot guard this use: the transaction, the body or the database does not allow it."""
 
 
 def recorded(error: Raised) -> Raised:

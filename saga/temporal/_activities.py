@@ -13,8 +13,7 @@ from temporalio.client import WorkflowFailureError
 from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-from saga.kernel import PAYLOAD_LIMIT, Call, CallState, attempt
-from saga.kernel._names import split_role, step_of
+from saga.kernel import PAYLOAD_LIMIT, Call, CallState, attempt, split_role, step_of
 
 from ._marks import Mark, Past
 from ._payloads import text_of, to_raw

@@ -33,7 +33,7 @@ from saga.kernel import (
     definition_of,
     size_of,
 )
-from saga.kernel import _facts as f
+from saga.kernel import facts as f
 
 from ._asking import asked, refused
 from ._payloads import text_of, to_raw

@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from saga.kernel import CallState, Outcome
-from saga.kernel._facts import Adopted
-from saga.kernel._handover import _entry, handed_over
-from saga.kernel._payloads import handover_payload
+from saga.kernel import CallState, Outcome, entry_of, handed_over, handover_payload
+from saga.kernel import facts as f
 
 from ._payloads import note_of, text_of, to_raw
 
@@ -50,12 +48,12 @@ def result_of(instance: Instance, definition: Definition) -> RawValue:
     stays = handed_over(instance, definition) if instance.handed_over else []
     if not stays:
         return to_raw(instance.result or "null")
-    entries = [_entry(record).model_dump(mode="json", exclude_none=True) for record in stays]
+    entries = [entry_of(record).model_dump(mode="json", exclude_none=True) for record in stays]
     return to_raw(handover_payload(instance.result, stays), {"adopted": entries})
 
 
 def child_done(output: RawValue, at: datetime) -> Outcome:
     """Return the outcome of a child that completed."""
     entries: list[Any] = note_of(output).get("adopted", [])
-    adopted = tuple(Adopted.model_validate(one) for one in entries) or None
+    adopted = tuple(f.Adopted.model_validate(one) for one in entries) or None
     return Outcome(CallState.DONE, at, text_of(output), adopted=adopted)

@@ -12,6 +12,7 @@ from temporalio.exceptions import ApplicationError
 
 from saga.errors import InvalidRequestError, SagaError
 from saga.kernel import (
+    CODE_FAULTS,
     Abort,
     Cancel,
     Conductor,
@@ -22,13 +23,12 @@ from saga.kernel import (
     SagaStarted,
     SagaState,
     Skip,
+    admit,
     ending_of,
+    resume,
     view_of,
 )
-from saga.kernel import _facts as f
-from saga.kernel._endings import CODE_FAULTS
-from saga.kernel._replay import resume
-from saga.kernel._requests import admit
+from saga.kernel import facts as f
 
 from . import _classes
 from ._nested import Start, result_of

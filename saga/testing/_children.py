@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from saga.kernel import Cancel, Reason, child_id, child_outcome, not_started
-from saga.kernel import _facts as f
+from saga.kernel import facts as f
 from saga.testing._journal import MemoryJournal
 from saga.testing._script import target_of
 from saga.testing._trace import Event, EventKind

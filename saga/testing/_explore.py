@@ -99,8 +99,9 @@ async def explore(
     """Run a saga under every fault at every point, in virtual time, and check the rules on each run.
 
     A first run without faults shows the calls. Then every call is rejected, left in doubt, late, cancelled, cut off
-    by the deadline; the process crashes before and after every effect and at every flush of the journal; every
-    compensation, probe and confirmation that shows up meanwhile fails too. After each run the rules of the kernel
+    by the deadline; the process crashes before and after every effect and at every flush of the journal, or pauses
+    there until another one has taken over; every compensation, probe and confirmation that shows up meanwhile fails
+    too, once or always. After each run the rules of the kernel
     are checked, every beginning of the journal is replayed, and the test's own invariant is asked.
 
     Activities are really performed, with fresh participants for each run. Plain in-memory fakes will do. A step

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from saga.kernel import CallState, Kind, Role
-from saga.kernel import _facts as f
-from saga.kernel._names import split_role
+from saga.kernel import CallState, Kind, Role, split_role
+from saga.kernel import facts as f
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

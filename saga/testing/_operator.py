@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from saga.kernel import Reason, Resolve, RetryRequest, Role, SagaState, Skip
-from saga.kernel._endings import CODE_FAULTS
+from saga.kernel import CODE_FAULTS, Reason, Resolve, RetryRequest, Role, SagaState, Skip
 from saga.testing._script import target_of
 from saga.testing._trace import Event, EventKind
 
 if TYPE_CHECKING:
     from saga.kernel import Call, Instance
-    from saga.kernel._facts import StuckReason
+    from saga.kernel import facts as f
     from saga.testing._world import World
 
 __all__ = ("Operator",)
@@ -48,7 +47,7 @@ class Operator:
                     return True
         return False
 
-    async def _act_on(self, instance: Instance, stuck: StuckReason) -> bool:
+    async def _act_on(self, instance: Instance, stuck: f.StuckReason) -> bool:
         if stuck.call is None:
             self._retry(instance)
             return True

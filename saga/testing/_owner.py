@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from saga.kernel._loop import DeterministicLoop
+from saga.kernel import DeterministicLoop
 from saga.testing._simulated import SimulatedRuntime
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from saga.kernel import Decide
-from saga.kernel import _facts as f
+from saga.kernel import facts as f
 from saga.testing._faults import FaultKind
 from saga.testing._script import target_of
 

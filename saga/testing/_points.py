@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from saga.kernel import Kind, Role
-from saga.kernel import _facts as f
+from saga.kernel import facts as f
 from saga.testing._faults import Fault, FaultKind
 from saga.testing._script import target_of
 from saga.testing._trace import EventKind

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from saga.errors import SagaError
 from saga.kernel import Instance, Reason, SagaState, replay, resume
-from saga.kernel import _facts as f
+from saga.kernel import facts as f
 from saga.testing._rules import Violation
 
 if TYPE_CHECKING:

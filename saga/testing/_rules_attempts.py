@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from saga.kernel import CallState, Kind, Role, action_key, role_name
-from saga.kernel import _facts as f
-from saga.kernel._names import split_role
-from saga.kernel._policy import NEVER
+from saga.kernel import NEVER, CallState, Kind, Role, action_key, role_name, split_role
+from saga.kernel import facts as f
 from saga.testing._ledger import Ledger
 from saga.testing._rules import Violation
 from saga.testing._script import target_of

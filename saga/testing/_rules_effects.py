@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from saga.kernel import CallState, Kind, Reason, Role, SagaState
-from saga.kernel._endings import CODE_FAULTS
-from saga.kernel._facts import CallDone
+from saga.kernel import CODE_FAULTS, CallState, Kind, Reason, Role, SagaState
+from saga.kernel import facts as f
 from saga.testing._ledger import Ledger
 from saga.testing._rules import Violation
 from saga.testing._script import target_of
@@ -55,7 +54,7 @@ def _outlived(run: Run, child: str, parent: str | None) -> Iterator[Violation]:
 def _handed_over(run: Run, child: str, parent: str, ledger: Ledger) -> Iterator[Violation]:
     facts = run.world.journals[parent].facts
     call = child.removeprefix(f"{parent}~")
-    done = next((fact for fact in facts if isinstance(fact, CallDone) and fact.call == call), None)
+    done = next((fact for fact in facts if isinstance(fact, f.CallDone) and fact.call == call), None)
     adopted = {one.call for one in (done.adopted or ())} if done is not None else set[str]()
     for entry in ledger.owed() if done is not None else ():
         if entry.name not in adopted:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import builtins
 from typing import TYPE_CHECKING, Final
 
 from saga.errors import JournalOrderError
-from saga.kernel import CallState, Instance, Kind, Role
-from saga.kernel import _facts as f
-from saga.kernel._endings import CODE_FAULTS
+from saga.kernel import CODE_FAULTS, CallState, Instance, Kind, Reason, Role
+from saga.kernel import facts as f
 from saga.testing._ledger import Ledger
 from saga.testing._rules import Violation
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ("disorder", "journal_rules")
 
+_FROM_OUTSIDE: Final = frozenset({Reason.CANCELLED, Reason.DEADLINE})
 _AFTER_COMMIT: Final = frozenset({Kind.RETRIABLE, Kind.READ_ONLY})
 _FAILED: Final = frozenset({CallState.REJECTED, CallState.IN_DOUBT})
 
@@ -60,8 +61,7 @@ def _check(ledger: Ledger, fact: Fact) -> Iterator[Violation]:
     if isinstance(fact, f.CallRegistered):
         yield from _check_registration(ledger, fact)
     elif isinstance(fact, f.RecoveryStarted):
-        if ledger.committed or ledger.deciding:
-            yield Violation("S7", "backward recovery began after the point of no return was registered")
+        yield from _check_recovery(ledger, fact)
     elif isinstance(fact, f.DecisionAnswered):
         if fact.call in ledger.answered:
             yield Violation("S19", f"{fact.call} was answered a second time")
@@ -71,6 +71,16 @@ def _check(ledger: Ledger, fact: Fact) -> Iterator[Violation]:
         yield from _check_compensated(ledger)
     elif isinstance(fact, f.SagaStuck):
         yield from _check_stuck(ledger, fact)
+
+
+def _check_recovery(ledger: Ledger, fact: f.RecoveryStarted) -> Iterator[Violation]:
+    if ledger.committed or ledger.deciding:
+        yield Violation("S7", "backward recovery began after the point of no return was registered")
+    if fact.reason in _FROM_OUTSIDE and not ledger.interrupted:
+        yield Violation("S6", f"backward recovery began ({fact.reason}), and nobody had asked for it")
+    raised = getattr(builtins, fact.failure.type, None) if fact.failure is not None and fact.call is None else None
+    if isinstance(raised, type) and issubclass(raised, Exception) and not issubclass(raised, TimeoutError):
+        yield Violation("S3", f"backward recovery began ({fact.reason}) by {raised.__name__}, which is a bug")
 
 
 # -- registrations ---------------------------------------------------------------------

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from saga.errors import JournalOrderError
-from saga.kernel import Reason, SagaState
-from saga.kernel._endings import CODE_FAULTS
+from saga.kernel import CODE_FAULTS, Reason, SagaState
 from saga.testing._participants import Participants
 from saga.testing._script import Script
 from saga.testing._world import World

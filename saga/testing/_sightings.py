@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from saga.kernel import CallState, SagaState
-from saga.kernel import _facts as f
+from saga.kernel import facts as f
 from saga.testing._trace import EventKind
 
 if TYPE_CHECKING:
@@ -78,5 +78,7 @@ def _in_world(run: Run) -> Iterator[str]:
             yield "an action that had acted was compensated" if acted else "empty compensation"
         if call.state is CallState.SKIPPED:
             yield "a compensation was skipped"
+    if any(journal.suspended for journal in run.world.journals.values()):
+        yield "a nested saga was ended before it began"
     if len(run.world.journals) > 1:
         yield "a nested saga ran"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from saga.errors import ActRefusedError, JournalWriteError, OwnershipLostError
 from saga.kernel import Cancel, Conductor, Decider, Request, RetryRequest, SagaStarted, resume
-from saga.kernel import _facts as f
+from saga.kernel import facts as f
 from saga.testing._attempts import Attempts
 from saga.testing._children import Child
 from saga.testing._faults import Behaviour, FaultKind

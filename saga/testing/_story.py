@@ -22,7 +22,7 @@ from saga.kernel import (
     definition_of,
     view_of,
 )
-from saga.kernel import _facts as f
+from saga.kernel import facts as f
 from saga.testing._told import StoryError, Told, described
 
 if TYPE_CHECKING:

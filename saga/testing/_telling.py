@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from saga.kernel import _facts as f
+from saga.kernel import facts as f
 from saga.testing._trace import EventKind
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ START_TIMEOUT = timedelta(seconds=60)
 def download(folder: Path, version: str) -> None:
     """Download that version."""
     asyncio.run(_start(str(folder), version))
-    [program] = folder.iterdir()
+    program = max(folder.iterdir(), key=lambda file: file.stat().st_size)  # its name is the SDK's own affair
     program.rename(folder / "temporal")
 
 

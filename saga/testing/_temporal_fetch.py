@@ -74,8 +74,8 @@ def required(program: str) -> str:
 
 def download(folder: Path) -> None:
     """Have the SDK download `temporal` into the folder; give up soon where the site is out of reach."""
-    command = [sys.executable, "-P", Path(__file__).with_name("_temporal_download.py"), folder, f"v{CLI_VERSION}"]
-    with guarded(command, os.environ) as program:
+    script = Path(__file__).with_name("_temporal_download.py")
+    with guarded([sys.executable, "-P", str(script), str(folder), f"v{CLI_VERSION}"], os.environ) as program:
         _watch(program, folder)
         _expect_success(program, "the download")
 

@@ -12,37 +12,43 @@ import subprocess
 import sys
 import threading
 from tempfile import TemporaryDirectory
-from typing import NoReturn
 
 __all__ = ("main",)
 
 STOP_SECONDS = 10
+STANDARD_INPUT = 0
 NOT_FOUND = 127  # what a shell says
 
 
 def main(command: list[str]) -> int:
     """Run the program until it ends or a byte, or the end, comes in; return its exit status."""
     os.umask(0o077)
-    signal.signal(signal.SIGTERM, _leave)
+    signals = _signals()
     with TemporaryDirectory(prefix="saga-server-", ignore_cleanup_errors=True) as folder:
         try:
             program = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL)  # noqa: S603 - what we are for
         except OSError as error:
             print(error, file=sys.stderr)  # noqa: T201 - whoever started this reads it
             return NOT_FOUND
-        try:
-            threading.Thread(target=_end_with_input, args=(program,), daemon=True).start()
-            return program.wait()
-        finally:
-            _end(program)
+        for source in (STANDARD_INPUT, signals):
+            threading.Thread(target=_end_with_input, args=(program, source), daemon=True).start()
+        return program.wait()
 
 
-def _leave(_signal: int, _frame: object) -> NoReturn:
-    sys.exit(0)
+def _signals() -> int:
+    """Return where a byte comes in for each signal to end; raising could lose a program just started."""
+    source, target = os.pipe()
+
+    def say(_signal: int, _frame: object) -> None:
+        os.write(target, b".")
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, say)
+    return source
 
 
-def _end_with_input(program: subprocess.Popen[bytes]) -> None:
-    os.read(0, 1)  # not sys.stdin: its lock would be held when this process ends
+def _end_with_input(program: subprocess.Popen[bytes], source: int) -> None:
+    os.read(source, 1)  # not sys.stdin: its lock would be held when this process ends
     _end(program)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -42,9 +43,11 @@ class Program:
         return self.guard.poll()
 
     def told(self) -> str:
-        """Return the last of what it wrote; to be asked when it has ended, for both share a position."""
-        self.log.seek(0)
-        return self.log.read().decode(errors="replace")[-TOLD_BYTES:].strip()
+        """Return the last of what it wrote."""
+        file = self.log.fileno()
+        start = max(0, os.fstat(file).st_size - TOLD_BYTES)
+        said = os.pread(file, TOLD_BYTES, start)  # a seek would move where the program writes
+        return said.decode(errors="replace").strip()
 
 
 @contextmanager
@@ -70,5 +73,5 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     try:
         process.communicate(b".", STOP_SECONDS)  # a forked child may hold the pipe open, so closing is not enough
     except subprocess.TimeoutExpired:
-        process.kill()
+        process.terminate()  # a guard that is killed would leave the program behind
         process.communicate()

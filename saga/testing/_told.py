@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from saga.errors import ActRefusedError, InvalidRequestError, UnknownSagaError
-from saga.kernel import Decider, Role, SagaStarted, call_name, resume
-from saga.kernel import _facts as f
-from saga.kernel._requests import admit
+from saga.kernel import Decider, Role, SagaStarted, admit, call_name, resume
+from saga.kernel import facts as f
 from saga.testing._telling import fact_line
 from saga.testing._time import START
 

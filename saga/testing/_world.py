@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from saga.kernel._facts import SagaStuck
+from saga.kernel import facts as f
 from saga.testing._effects import Effects
 from saga.testing._journal import MemoryJournal
 from saga.testing._operator import Operator
@@ -100,7 +100,7 @@ class World:
         self.journals[id] = journal
         written = journal.commit(batches)
         if written:
-            stuck = any(isinstance(fact, SagaStuck) for fact in written)
+            stuck = any(isinstance(fact, f.SagaStuck) for fact in written)
             flush = f"flush {self.script.flushes}" if stuck else ""
             self.note(Event(EventKind.DURABLE, self.time.now, id, number=first, text=flush))
             self.people.read(id, written)

@@ -1,6 +1,7 @@
 """Acts on sagas that another process drives: on SQLite, and on a real PostgreSQL."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Generator
@@ -209,6 +210,15 @@ def test_a_decision_nobody_declared(saga: Command, driven: Driven) -> None:
     assert "reveiw.1" in ended.err
     assert "it has review.1" in ended.err
     assert view(saga, driven.url, "large-1")["acts"] == []
+
+
+def test_the_failure_that_ended_a_call_stays_on_record(saga: Command, driven: Driven) -> None:
+    """A call that was done after somebody's retry still tells what had gone wrong before."""
+    (driven.folder / "frozen").unlink()
+    assert act(saga, driven.url, "retry", "frozen-1", *WHO)[0] == 0
+    wait_until_at_rest(driven.url)
+    shown = saga("show", "frozen-1", database=driven.url).out
+    assert re.search(r"debit\.1/compensation  done .*\n +then rejected: StepRejected: account frozen", shown)
 
 
 def test_an_answer_that_nobody_has_asked_for_is_kept_and_said_to_be(saga: Command, driven: Driven) -> None:

@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from saga import SagaHandle, SagaStuckError
+from saga.embedded._append import Batch, NewInstance
 from saga.embedded._database import Point, Seam, Write, undisturbed
 from saga.embedded._requests import Request, Requests
 from saga.embedded._store import Store
@@ -20,7 +21,7 @@ from saga.kernel import _facts as f
 from tests.embedded._checks import Doubtful, engine_on, facts_in, must
 from tests.embedded._machine import Machine, running_on
 from tests.embedded._shop import Booking, Shop, hangs, until_delivered, waits_for
-from tests.embedded.store.journals import NOW, Pen, first, last, more, written
+from tests.embedded.store.journals import NOW, Pen, first, last, more, pages, written
 
 LATER = NOW + timedelta(seconds=1)
 QUICK = timedelta(seconds=0.4)
@@ -141,6 +142,38 @@ async def lost_instances_dropped(folder: Path) -> None:
             must(condition=False, text="a former owner did not notice that it lost an instance")
         finally:
             gate.set()
+
+
+async def paused_engines_begin_nothing(folder: Path) -> None:
+    """An engine that was paused longer than its lease begins no attempt before it knows what is left to it."""
+    shop, gate = Shop(), asyncio.Event()
+    shop.before["book.1"] = [waits_for(gate)]
+    async with engine_on(folder, shop) as engine:
+        opened = engine._open
+        assert opened is not None
+        await engine.start(Booking, 2, id="s-1")
+        await until_delivered(shop, "s-1/book.1")
+        drive = opened.stage.drives["s-1"]
+        opened._performer._tenure._until = 0.0
+        gate.set()
+        while drive._unflushed or "book.2" not in drive.instance.calls:
+            await asyncio.sleep(0.002)
+        for _ in range(50):
+            await asyncio.sleep(0)
+        must(shop.deliveries == ["s-1/book.1"], "an engine that may have lost its instances began an attempt")
+
+
+async def late_children_never_start(folder: Path) -> None:
+    """Once a parent was taken over, its former owner starts no child of it."""
+    async with _pen(folder) as pen:
+        new = NewInstance("Child", "RUNNING", NOW, parent="p", parent_epoch=1)
+        await pen.write(first("p"))
+        await pen.write(Batch("p~x.1", 1, 0, pages(0, 1), new=new))
+        must(pen.store.get("p~x.1") is not None, "a child of an owned parent did not start")
+        claimed = pen.store.ownership().claim(["MoneyTransfer"])
+        await pen.tried(Batch("p~x.2", 1, 0, pages(0, 1), new=new))
+        must([claim.epoch for claim in claimed] == [2], "the parent was not taken over")
+        must(pen.store.get("p~x.2") is None, "a child started although its parent was taken over")
 
 
 async def crashes_have_an_end(folder: Path) -> None:

@@ -66,7 +66,8 @@ async def test_an_early_answer_is_kept_and_a_second_one_is_ignored(make_engine: 
         handle = await engine.start(Reviewed, 2, id="r-1")
         await handle.decide(Reviewed.review, answer=False, call=2, by="rita")
         await handle.decide(Reviewed.review, answer=True, by="rita")
-        await handle.decide(Reviewed.review, answer=False, by="otto")
+        with pytest.raises(ActRefusedError, match="journaled and ignored, rita answered it already"):
+            await handle.decide(Reviewed.review, answer=False, by="otto")
         gate.set()
         assert await handle.result() == ["r-1/book.1", "r-1/book.2", "refused"]
         ignored = [fact async for fact in handle.facts() if isinstance(fact, f.DecisionIgnored)]

@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from threading import Thread
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
-from sqlalchemy import Connection, false, select
+from sqlalchemy import false, select
 
 from saga import EmbeddedEngine
-from saga.embedded import _address, _clock, _database, _engine, _open, _purge, _schema, _threads
+from saga.embedded import _address, _database, _engine, _open, _purge, _schema, _threads
 from saga.embedded._address import Address
-from saga.embedded._append import Appender, Batch
 from saga.embedded._clock import Clock
 from saga.embedded._drive import Drive
 from saga.embedded._ownership import Ownership
-from saga.embedded._performer import Performer
-from saga.embedded._requests import Requests
+from saga.embedded._running import Limits
 from saga.embedded._stage import Stage
-from saga.embedded._tables import JOURNAL_VERSION, instances, requests
+from saga.embedded._tables import instances
 from saga.embedded._tending import Tending
 from saga.embedded._watch import Watch
-from saga.embedded._writer import Writer
-from saga.kernel import Codec, Conductor, Instance, Policy, _attempt, _edge
-from saga.kernel import _facts as f
+from saga.kernel import Codec, Policy, _attempt, _edge
 from tests.embedded import _checks_at_the_edge as edge
 from tests.embedded import _checks_of_the_journal as journal
+from tests.embedded import _removals as gone
 from tests.embedded._checks import (
     UnprotectedError,
     acts_once,
@@ -47,8 +41,6 @@ from tests.embedded._checks import (
     settled_before_compensated,
 )
 
-# -- the protections, and how each is taken away -----------------------------------------
-
 
 @dataclass(frozen=True, slots=True)
 class Protection:
@@ -59,144 +51,30 @@ class Protection:
     remove: Callable[[pytest.MonkeyPatch], None]
 
 
-async def _at_once(*_: object) -> None:
-    return None
-
-
-def _ignore(*_: object, **__: object) -> None:
-    return None
-
-
-def _wall_clock(_: Clock) -> datetime:
-    wall_clock: Any = vars(_clock)["datetime"]  # which the check puts forward
-    now: datetime = wall_clock.now(UTC)
-    return now
-
-
-def _unfenced(monkeypatch: pytest.MonkeyPatch) -> None:
-    append = Appender.append
-
-    def any_epoch(self: Appender, batches: Any) -> None:
-        for batch in batches:
-            row = self._connection.execute("SELECT epoch FROM saga_instances WHERE id = ?", (batch.id,)).fetchone()  # type: ignore[attr-defined]
-            batch.epoch = row[0] if row else batch.epoch
-        append(self, batches)
-
-    monkeypatch.setattr(Appender, "append", any_epoch)
-
-
-def _certain(monkeypatch: pytest.MonkeyPatch) -> None:
-    fold = Instance.fold
-
-    def forgets(instance: Instance, fact: f.Fact) -> None:
-        before = {name: record.unanswered for name, record in instance.calls.items()}
-        fold(instance, fact)
-        if isinstance(fact, f.Resumed):
-            for name, unanswered in before.items():
-                instance.calls[name].unanswered = unanswered
-
-    monkeypatch.setattr(Instance, "fold", forgets)
-
-
-def _ended_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Drive, "at_rest", property(lambda drive: drive.instance.ended))
-    tell = Drive._tell
-
-    def record(drive: Drive, facts: Any) -> None:
-        real(drive, facts)
-        tell(drive)
-
-    real = Drive.record
-    monkeypatch.setattr(Drive, "record", record)
-
-
-def _without_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    request = Drive.request
-    monkeypatch.setattr(Drive, "request", lambda drive, asked, _answers=(): request(drive, asked))
-
-
-def _knows_every_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    version = _schema._version
-
-    def known(connection: Connection) -> str | None:
-        found = version(connection)
-        return None if found is None else min(found, JOURNAL_VERSION)
-
-    monkeypatch.setattr(_schema, "_version", known)
-
-
-def _shows_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Address, "__str__", lambda address: address.url.render_as_string(hide_password=False))
-
-
-def _endless(monkeypatch: pytest.MonkeyPatch) -> None:
-    resumed = Conductor.resumed
-
-    def again(self: Conductor, epoch: int, *, crashed: bool) -> None:
-        resumed(self, epoch, crashed=crashed, limit=10**9)
-
-    monkeypatch.setattr(Conductor, "resumed", again)
-
-
-def _forgets_failures(monkeypatch: pytest.MonkeyPatch) -> None:
-    judge = Writer._judge_one
-
-    def forgets(self: Writer, batch: Batch) -> Any:
-        error = judge(self, batch)
-        self._failed.pop(batch.id, None)
-        return error
-
-    monkeypatch.setattr(Writer, "_judge_one", forgets)
-
-
-def _purges_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_purge, "_ended", lambda *_: select(instances.c.number).order_by(instances.c.number))
-
-
-def _takes_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    take = Requests.take
-    monkeypatch.setattr(Requests, "take", lambda self, owner, _in_progress: take(self, owner))
-
-
-def _numbers_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    options: Any = requests.dialect_options["sqlite"]
-    monkeypatch.setitem(options, "autoincrement", False)
-
-
-async def _impatient(task: asyncio.Task[Any], _cancelled: object = None) -> bool:
-    await task
-    return False
-
-
-class _Waiting(Thread):
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **(options | {"daemon": False}))
-
-
 PROTECTIONS = [
-    Protection("flush before perform", registered_before_performed, lambda m: m.setattr(Drive, "flush", _at_once)),
+    Protection("flush before perform", registered_before_performed, lambda m: m.setattr(Drive, "flush", gone.at_once)),
     Protection(
         "flush before the start is told",
         durable_before_acknowledged,
-        lambda m: m.setattr(EmbeddedEngine, "_check_started", _at_once),
+        lambda m: m.setattr(EmbeddedEngine, "_check_started", gone.at_once),
     ),
-    Protection("flush before the result is told", durable_result_before_acknowledged, _ended_at_once),
-    Protection("epochs", former_owner_fenced, _unfenced),
-    Protection("unanswered after a resume", doubt_after_a_crash, _certain),
+    Protection("flush before the result is told", durable_result_before_acknowledged, gone.ended_at_once),
+    Protection("epochs", former_owner_fenced, gone.unfenced),
+    Protection("unanswered after a resume", doubt_after_a_crash, gone.certain),
     Protection(
         "settle time",
         settled_before_compensated,
         lambda m: m.setattr(Policy, "settles_after", property(lambda _: timedelta(0))),
     ),
     Protection(
-        "closing",
+        "an attempt that was stopped is the last",
         nothing_after_closing,
-        lambda m: m.setattr(Performer, "closing", property(lambda _: False, lambda *_: None), raising=False),
+        lambda m: m.setattr(Limits, "stopped", property(lambda _: False, lambda *_: None)),
     ),
-    Protection("letting go", nothing_recorded_for_closing, lambda m: m.setattr(Stage, "leave", _forgets_to_let_go)),
+    Protection("letting go", nothing_recorded_for_closing, lambda m: m.setattr(Stage, "leave", gone.forgets_to_let_go)),
     Protection("comparison of requests", same_id_same_request, lambda m: m.setattr(Codec, "same", lambda *_: True)),
-    Protection("answers within the flush", acts_once, _without_answers),
-    Protection("signs of life", journal.signs_of_life_are_given, lambda m: m.setattr(Tending, "_beat", _at_once)),
+    Protection("answers within the flush", acts_once, gone.without_answers),
+    Protection("signs of life", journal.signs_of_life_are_given, lambda m: m.setattr(Tending, "_beat", gone.at_once)),
     Protection(
         "looking for what was lost",
         journal.lost_instances_dropped,
@@ -208,31 +86,33 @@ PROTECTIONS = [
     # at the edge
     Protection("file mode", edge.for_its_owner_only, lambda m: m.setattr(Address, "prepare", lambda _: None)),
     Protection(
-        "warning of others", edge.warned_of_others, lambda m: m.setattr(_address, "_warn_if_open_to_others", _ignore)
+        "warning of others",
+        edge.warned_of_others,
+        lambda m: m.setattr(_address, "_warn_if_open_to_others", gone.ignore),
     ),
     Protection(
-        "foreign tables", edge.others_tables_left_alone, lambda m: m.setattr(_schema, "_refuse_foreign", _ignore)
+        "foreign tables", edge.others_tables_left_alone, lambda m: m.setattr(_schema, "_refuse_foreign", gone.ignore)
     ),
     Protection(
-        "shape of the tables", edge.damaged_tables_refused, lambda m: m.setattr(_schema, "_check_shape", _ignore)
+        "shape of the tables", edge.damaged_tables_refused, lambda m: m.setattr(_schema, "_check_shape", gone.ignore)
     ),
-    Protection("version of the tables", edge.newer_tables_refused, _knows_every_version),
-    Protection("hidden passwords", edge.password_never_shown, _shows_all),
+    Protection("version of the tables", edge.newer_tables_refused, gone.knows_every_version),
+    Protection("hidden passwords", edge.password_never_shown, gone.shows_all),
     Protection("limit of requests", edge.request_within_limit, lambda m: m.setattr(_engine, "size_of", lambda _: 0)),
     Protection("limit of outputs", edge.outputs_within_limit, lambda m: m.setattr(_attempt, "size_of", lambda _: 0)),
     Protection("limit of results", edge.inputs_within_limit, lambda m: m.setattr(_edge, "size_of", lambda _: 0)),
-    Protection("ids", edge.ids_name_one_instance, lambda m: m.setattr(_engine, "check_id", _ignore)),
+    Protection("ids", edge.ids_name_one_instance, lambda m: m.setattr(_engine, "check_id", gone.ignore)),
     Protection(
         "participants",
         edge.participants_there_before_anything_begins,
         lambda m: m.setattr(_engine, "missing_participants", lambda *_: []),
     ),
-    Protection("clock", edge.clock_never_jumps, lambda m: m.setattr(Clock, "now", _wall_clock)),
+    Protection("clock", edge.clock_never_jumps, lambda m: m.setattr(Clock, "now", gone.wall_clock)),
     Protection(
-        "threads of their own", edge.hanging_thread_keeps_nobody, lambda m: m.setattr(_threads, "Thread", _Waiting)
+        "threads of their own", edge.hanging_thread_keeps_nobody, lambda m: m.setattr(_threads, "Thread", gone.Waiting)
     ),
     # of the journal
-    Protection("only what ended is purged", journal.open_instances_kept, _purges_all),
+    Protection("only what ended is purged", journal.open_instances_kept, gone.purges_all),
     Protection(
         "families of open instances",
         journal.children_of_open_parents_kept,
@@ -243,13 +123,13 @@ PROTECTIONS = [
         journal.children_go_with_their_parent,
         lambda m: m.setattr(_purge, "_with_children", lambda _, numbers: numbers),
     ),
-    Protection("numbers of requests", journal.requests_numbered_once, _numbers_again),
-    Protection("requests in progress", journal.served_once, _takes_again),
-    Protection("failures behind failures", journal.no_gap_behind_a_failure, _forgets_failures),
+    Protection("numbers of requests", journal.requests_numbered_once, gone.numbers_again),
+    Protection("requests in progress", journal.served_once, gone.takes_again),
+    Protection("failures behind failures", journal.no_gap_behind_a_failure, gone.forgets_failures),
     Protection(
         "settings of SQLite",
         journal.flushed_to_the_disk,
-        lambda m: m.setattr(_database, "event", SimpleNamespace(listen=_ignore)),
+        lambda m: m.setattr(_database, "event", SimpleNamespace(listen=gone.ignore)),
     ),
     Protection(
         "who is dead",
@@ -261,21 +141,14 @@ PROTECTIONS = [
         journal.living_owners_keep_what_they_own,
         lambda m: m.setattr(Ownership, "beat", lambda _: True),
     ),
-    Protection("crashes without end", journal.crashes_have_an_end, _endless),
-    Protection("time limits", journal.attempts_end_in_time, lambda m: m.setattr(Watch, "begin", _ignore)),
-    Protection("closing to the end", journal.closed_to_the_end, lambda m: m.setattr(_open, "_to_its_end", _impatient)),
+    Protection("a pause longer than the lease", journal.paused_engines_begin_nothing, gone.never_paused),
+    Protection("children of those who own the parent", journal.late_children_never_start, gone.starts_late),
+    Protection("crashes without end", journal.crashes_have_an_end, gone.endless),
+    Protection("time limits", journal.attempts_end_in_time, lambda m: m.setattr(Watch, "begin", gone.ignore)),
+    Protection(
+        "closing to the end", journal.closed_to_the_end, lambda m: m.setattr(_open, "_to_its_end", gone.impatient)
+    ),
 ]
-
-
-async def _forgets_to_let_go(stage: Stage, _grace: timedelta) -> None:
-    """Leave without telling the conductors, so that they take what ends now for an outcome."""
-    stage.leaving = True
-    for drive in list(stage.drives.values()):
-        assert drive._conductor is not None
-        for task in drive._conductor._running.values():
-            task.cancel()
-    for _ in range(50):
-        await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize("protection", PROTECTIONS, ids=lambda one: one.name)

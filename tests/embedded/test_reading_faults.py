@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from saga import EmbeddedEngine, SagaState
-from saga.embedded import _stage
+from saga import EmbeddedEngine, SagaState, kernel
+from saga.embedded import _resuming
 from saga.embedded._patience import patiently
 from saga.embedded._store import Store
 from saga.errors import JournalCorruptError, JournalError, JournalLockedError
@@ -113,14 +113,14 @@ async def test_an_instance_that_could_not_be_resumed_is_tried_again(
     shop.before["book.1"] = [hangs]
     async with make_engine(grace=timedelta(0)) as engine:
         await engine.start(Purchase, 1, id="p-1")
-    real, errors = _stage.resume, [RuntimeError("a bug of today")] * 3
+    real, errors = kernel.resume, [RuntimeError("a bug of today")] * 3
 
     def resume(*args: Any, **kwargs: Any) -> Any:
         if errors:
             raise errors.pop()
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(_stage, "resume", resume)
+    monkeypatch.setattr(_resuming, "resume", resume)
     async with make_engine() as engine:
         handle = await engine.get(Purchase, "p-1")
         while engine._open.stage.broken:  # type: ignore[union-attr]
@@ -148,10 +148,10 @@ async def test_a_damaged_journal_is_one_line_in_the_log(
             stage = engine._open.stage  # type: ignore[union-attr]
             resume = stage.resume
 
-            async def counted(*args: Any) -> None:
+            async def counted(loaded: Any) -> None:
                 nonlocal tries
                 tries += 1
-                await resume(*args)
+                await resume(loaded)
 
             stage.resume = counted  # type: ignore[method-assign]
             while tries < 2:

@@ -285,7 +285,7 @@ async def test_a_rejection_after_a_restart_is_in_doubt() -> None:
     conducted.runtime.facts = list(driven.facts)
     conducted.conductor.resumed(2, crashed=True)
     await conducted.conduct()
-    assert conducted.runtime.calls["debit.1"].unanswered
+    assert conducted.decider.instance.calls["debit.1"].unanswered
     conducted.runtime.rejected("debit.1")
     await conducted.settle()
     assert "record CallInDoubt debit.1" in conducted.runtime.diary

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from saga import Compensatable, Decision, Effect, Pivot, ReadOnly, Retriable, Saga, StepRejected
+from saga import Compensatable, Decision, Effect, Pivot, ReadOnly, Retriable, Saga, StepInDoubt, StepRejected
 from saga.errors import ReplayMismatchError
 from saga.kernel import Instance, replay, resume
 from tests.kernel._drive import Driven, told
@@ -491,3 +491,46 @@ def test_kinds_of_steps_that_are_unused_do_not_matter() -> None:
 
     driven = Driven(transfer(before)).done("debit.1", '"p"').reload(Grown)
     assert driven.in_flight == ["fee.1"]
+
+
+async def void(posting: str) -> None:
+    """A compensation that takes a posting."""
+
+
+def posting_of(effect: Effect[int, str]) -> str:
+    """What it takes."""
+    return str(effect.output)
+
+
+class Mapped(Saga, name="Transfer"):
+    """The compensation is given what a mapping makes."""
+
+    debit = Compensatable(bank.debit).given(posting_of).compensated_by(void)
+    credit = Pivot(bank.credit)
+
+    async def run(self, request: int) -> str:
+        try:
+            return await self.debit(request)
+        except StepInDoubt:
+            return await self.credit(request)
+
+
+class Unmapped(Saga, name="Transfer"):
+    """It takes the effect."""
+
+    debit = Compensatable(bank.debit).compensated_by(bank.refund)
+    credit = Pivot(bank.credit)
+
+    async def run(self, request: int) -> str:
+        try:
+            return await self.debit(request)
+        except StepInDoubt:
+            return await self.credit(request)
+
+
+def test_a_compensation_that_no_longer_takes_what_was_recorded_is_a_mismatch() -> None:
+    """It would be given what another activity took."""
+    driven = Driven(Mapped).in_doubt("debit.1")
+    assert driven.payload("debit.1/compensation") == '"None"'
+    with pytest.raises(ReplayMismatchError, match="call debit.1/compensation with another input"):
+        replay(Unmapped.__definition__, driven.facts)

@@ -240,6 +240,13 @@ def test_a_grandchilds_entries_reach_the_top_with_right_order_and_keys() -> None
     assert action_key("top", "first.1/pay.1/fee.1") == "top~first.1~pay.1/fee.1"
 
 
+def test_a_call_that_was_handed_over_can_be_done_by_hand() -> None:
+    """By its full name; the others go on."""
+    driven = ordered().rejected("fee.1").rejected("pay.1/fee.1/compensation").compensate_all()
+    assert driven.blocking == [("pay.1/fee.1/compensation", "rejected")]
+    assert driven.skip("pay.1/fee.1").state == "COMPENSATED"
+
+
 # -- a compensation of its own ---------------------------------------------------------
 
 
@@ -250,6 +257,12 @@ def test_a_child_with_a_compensation_of_its_own_is_compensated_as_a_whole() -> N
     step = driven.definition.step("order")
     assert step.roles[Role.COMPENSATION].takes.type == Effect[int, str]
     assert not step.hands_over
+
+
+def test_the_compensation_of_a_child_as_a_whole_can_be_done_by_hand() -> None:
+    """Like any other."""
+    driven = Driven(Business).done("order.1", '"o"').rejected("credit.1").rejected("order.1/compensation")
+    assert driven.skip("order.1").state == "COMPENSATED"
 
 
 def test_a_child_with_a_point_of_no_return_needs_a_compensation_of_its_own() -> None:

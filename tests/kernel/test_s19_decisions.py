@@ -120,10 +120,12 @@ def test_an_early_answer_that_todays_type_cannot_read_is_a_bug_that_says_where()
     """The code changed between the answer and the question; the answer is not lost."""
     from saga import Decision  # noqa: PLC0415 - only here
 
-    class Today(transfer(works_first), name="Transfer"):  # type: ignore[misc]  # a class that is made on the way
+    class Today(transfer(works_first), name="Transfer"):  # type: ignore[misc, call-arg]  # made on the way
         review = Decision(str, within=timedelta(hours=1))
 
-    driven = Driven(transfer(works_first), replayed=False).decide("review.1", "true").reload(Today).done("debit.1", '"p"')
+    driven = (
+        Driven(transfer(works_first), replayed=False).decide("review.1", "true").reload(Today).done("debit.1", '"p"')
+    )
     assert (driven.state, driven.blocking) == ("STUCK", [(None, "bug")])
     failure = driven.instance.stuck[0].failure
     assert failure is not None

@@ -47,9 +47,25 @@ class Steps(Saga):
 
 
 class Pivoted(Steps):
-    """With a pivot."""
+    """With a pivot behind a barrier."""
 
     pay = Pivot(other.put, rejects=[Refused], barrier=True, retry=TWICE).probed_by(other.find)
+    tell = Retriable(other.tell)
+    file = Retriable(other.tell, retry=TWICE)
+
+
+class Unprobed(Steps):
+    """With a pivot that only an operator can find out about."""
+
+    pay = Pivot(other.put, rejects=[Refused], retry=TWICE)
+    tell = Retriable(other.tell)
+    file = Retriable(other.tell, retry=TWICE)
+
+
+class Settling(Steps):
+    """With a pivot that settles after a while."""
+
+    pay = Pivot(other.put, rejects=[Refused], settle_time=MINUTE, retry=ONCE).probed_by(other.find)
     tell = Retriable(other.tell)
     file = Retriable(other.tell, retry=TWICE)
 
@@ -230,7 +246,8 @@ def trees(names: tuple[str, ...], *, early: bool) -> st.SearchStrategy[Node]:
 def sagas(draw: st.DrawFn) -> tuple[type, str]:
     """A saga class, and its program as text."""
     before = draw(trees(BEFORE, early=True))
-    pivoted = draw(st.booleans())
+    base: Any = draw(st.sampled_from([Unpivoted, Pivoted, Unprobed, Settling]))
+    pivoted = base is not Unpivoted
     nodes = [before]
     if pivoted:
         pay = call("pay")
@@ -244,13 +261,12 @@ def sagas(draw: st.DrawFn) -> tuple[type, str]:
         nodes = [cleaned(nodes[0], call("look")), *nodes[1:]]
     program = sequence(nodes)
     within = draw(st.sampled_from([None, timedelta(minutes=3)]))
-    base: Any = Pivoted if pivoted else Unpivoted
 
-    class Generated(base):  # type: ignore[misc]  # one of two classes
+    class Generated(base):  # type: ignore[misc]  # one of some classes
         deadline = within
 
         async def run(self, amount: int) -> int:
             await program.do(self, amount)
             return amount
 
-    return Generated, f"{program} deadline {within}"
+    return Generated, f"{base.__name__}: {program} deadline {within}"

@@ -453,6 +453,29 @@ class Leftover(Saga):
         await self.slow(amount + 1)
 
 
+class Drawing(Saga):
+    """Looks at the time and draws numbers."""
+
+    one = Compensatable(shelf.put, rejects=[Refused], barrier=True).compensated_by(shelf.take)
+    two = Compensatable(other.put, barrier=True).compensated_by(other.take)
+
+    async def run(self, amount: int) -> str:
+        """What is drawn, and the time, are inputs."""
+        await self.one(self.random().randrange(1000))
+        await self.sleep(timedelta(seconds=self.random().randrange(1, 10)))
+        return await self.two(self.now().microsecond + amount)
+
+
+class Buggy(Saga):
+    """Has a bug after its first step."""
+
+    one = Compensatable(shelf.put, barrier=True).compensated_by(shelf.take)
+
+    async def run(self, amount: int) -> str:
+        """Looks up what is not there."""
+        return {"known": "key"}[await self.one(amount)]
+
+
 class OutOfOrder(Saga):
     """Calls a compensatable step after the pivot, which only a missing check lets through."""
 
@@ -485,6 +508,7 @@ EVERY_SHAPE: tuple[type, ...] = (
     NoPivot,
     Looking,
     Leftover,
+    Drawing,
 )
 
 ANSWERS = {"Transfer": {"review": [True, False]}, "Loop": {"more": [True, False]}}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any, Final
 
 import pytest
@@ -59,6 +60,7 @@ def end_before_compensated(patch: pytest.MonkeyPatch) -> None:
 
 def believe_every_rejection(patch: pytest.MonkeyPatch) -> None:
     """A rejection is believed although an earlier attempt may have acted."""
+
     def credulous(call: Call, record: Any, outcome: Outcome, last_at: datetime) -> f.Fact:
         return fact_of(call, record, replace(outcome, recorded=True), last_at)
 
@@ -81,6 +83,21 @@ def forget_the_lost_attempt(patch: pytest.MonkeyPatch) -> None:
 def _folds() -> dict[type, Callable[..., None]]:
     folds: Any = Instance._FOLDS
     return folds
+
+
+def compensate_bugs(patch: pytest.MonkeyPatch) -> None:
+    """A bug counts as a rejection."""
+    patch.setattr("saga.kernel._backward.why", lambda error: (Reason.REJECTED, error))
+
+
+def draw_anything(patch: pytest.MonkeyPatch) -> None:
+    """Random numbers are seeded by nothing."""
+    patch.setattr(Play, "random", lambda _: Random())  # noqa: S311 - the mistake is what is tested
+
+
+def read_the_clock(patch: pytest.MonkeyPatch) -> None:
+    """The time is the time at which somebody asks."""
+    patch.setattr(Play, "now", lambda _: datetime.now(UTC))
 
 
 def leave_doubts(patch: pytest.MonkeyPatch) -> None:
@@ -337,6 +354,9 @@ PROTECTIONS: Final[list[tuple[Remove, type, str]]] = [
     (end_before_compensated, sagas.Transfer, "S1 S5 end"),
     (believe_every_rejection, sagas.Transfer, "S2"),
     (forget_the_lost_attempt, sagas.Transfer, "S2"),
+    (compensate_bugs, sagas.Buggy, "S3"),
+    (draw_anything, sagas.Drawing, "S15"),
+    (read_the_clock, sagas.Drawing, "S15"),
     (leave_doubts, sagas.OtherWay, "S4"),
     (leave_what_turned_out_to_have_happened, sagas.UnguardedOtherWay, "S4"),
     (settle_at_once, sagas.Settling, "S5"),

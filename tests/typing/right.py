@@ -28,7 +28,7 @@ from saga import (
     SagaHandle,
     participant,
 )
-from saga.kernel import CompensatableStep, Fact, SagaSummary
+from saga.kernel import CompensatableStep, DecisionView, Fact, SagaSummary
 
 
 class Transfer(BaseModel):
@@ -218,11 +218,13 @@ async def use(engine: Engine, transfer: Transfer) -> None:
     assert_type(await handle.result(), Receipt)
     again = await engine.get(MoneyTransfer, "transfer-42")
     assert_type(again, SagaHandle[Receipt])
-    await handle.decide(MoneyTransfer.review, Review(approved=True), by="rita")
+    assert_type(await handle.decide(MoneyTransfer.review, Review(approved=True), by="rita"), DecisionView)
     await handle.resolve(MoneyTransfer.credit, Happened(output=Posting(id="p")), by="olga", why="saw it")
     await handle.resolve(MoneyTransfer.credit, DidNotHappen(), call=2, by="olga", why="looked")
     await handle.skip(MoneyTransfer.debit, by="olga", why="by hand")
     await handle.skip(Parent.whole, by="olga", why="by hand")
+    await handle.skip(Child.debit, within="child.1", by="olga", why="by hand", seen=await handle.view())
+    await handle.resolve(Child.debit, DidNotHappen(), within="child.1", by="olga", why="looked")
     await handle.retry(by="olga", why="fixed")
     assert_type(handle.facts(), AsyncIterator[Fact])
     async for summary in engine.list(saga=MoneyTransfer, limit=10):
