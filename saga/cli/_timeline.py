@@ -6,9 +6,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from saga.kernel import CallState, Kind
+from saga.kernel import CallState, Kind, positional
 
-from ._page import positional
 from ._words import happening
 
 if TYPE_CHECKING:

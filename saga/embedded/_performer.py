@@ -69,6 +69,10 @@ class Performer:
         self._functions: dict[str, tuple[Callable[[Any], Any], bool]] = {}
         self.active = 0
 
+    def close(self) -> None:
+        """Let no attempt follow one that ends from now on, whatever it makes of its cancellation."""
+        self._activities.closing = True
+
     async def end(self) -> None:
         """Give what was cancelled a moment to end; what goes on is named in the log."""
         await self._activities.leave()

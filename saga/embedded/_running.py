@@ -58,9 +58,13 @@ class Activities:
     An activity runs in the task that performs it. Only one that goes on after its last words is continued in a
     task of its own, so that the other can go on without it: a task for every activity would cost a fifth of what
     an engine takes for a step.
+
+    Attributes:
+        closing: Whether every attempt that ends from now on counts as one that was asked to stop.
     """
 
     def __init__(self, threads: Executor) -> None:
+        self.closing = False
         self._threads = threads
         self._watch = Watch(self._forsake, patience=LAST_WORDS)
         self._limits: dict[asyncio.Future[Any], Limits] = {}
@@ -81,7 +85,7 @@ class Activities:
         for ours in (limits.overdue, limits.forsaken):
             if ours:
                 task.uncancel()
-        limits.stopped = task.cancelling() > 0
+        limits.stopped = self.closing or task.cancelling() > 0
 
     def _forsake(self, task: asyncio.Future[Any]) -> None:
         """Wait no longer for an activity that was asked to stop; it may act as long as it likes."""

@@ -291,6 +291,7 @@ class Stage:
         self._until = self._loop.time() + grace.total_seconds()
         while self._performer.active and self._loop.time() < self._until and self.failure is None:  # noqa: ASYNC110 - rare
             await asyncio.sleep(_STILL)
+        self._performer.close()
         tasks = [drive.task for drive in self.drives.values() if drive.task is not None]
         for task in tasks:
             task.cancel()

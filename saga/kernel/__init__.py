@@ -25,6 +25,7 @@ from saga.kernel._handover import child_outcome, entry_of, handed_over, not_star
 from saga.kernel._instance import Instance
 from saga.kernel._loop import DeterministicLoop
 from saga.kernel._names import ID_LENGTH, action_key, call_name, check_id, child_id, role_name, split_role, step_of
+from saga.kernel._page import positional
 from saga.kernel._pairing import show_type
 from saga.kernel._payloads import handover_payload, size_of
 from saga.kernel._policy import FOREVER, NEVER, ONCE, Policy, Retry
@@ -142,6 +143,7 @@ __all__ = (
     "maybe_current_step",
     "not_started",
     "participant",
+    "positional",
     "replay",
     "resolved_hints",
     "resume",

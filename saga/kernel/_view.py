@@ -1,4 +1,4 @@
-"""What people and programs see of one instance, and the page of a STUCK one."""
+"""What people and programs see of one instance."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from pydantic import BaseModel, ConfigDict
 
 from saga.errors import SagaCompensatedError, SagaError, SagaStuckError
 from saga.kernel import _facts as f
-from saga.kernel._endings import CODE_FAULTS
+from saga.kernel._page import page_of
 from saga.kernel._values import CallState, Failure, Kind, Reason, Role, SagaState
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from saga.kernel._instance import Instance
     from saga.kernel._records import CallRecord
 
@@ -116,27 +118,13 @@ class SagaView(_View):
     stuck: tuple[f.StuckReason, ...]
     facts: int
 
-    def page(self) -> str:
-        """Return the instance as the text that an operator reads; a STUCK one with the commands that help."""
-        head = f"{self.id} {self.saga} is {self.state} since {_minute(self.since)}"
-        lines = [f"{head}: {_headline(self)}" if self.state is SagaState.STUCK else f"{head}."]
-        width = max((len(call.name) for call in self.calls), default=0) + 2
-        lines += [f"  {call.name:<{width}}{call.state.value:<10} {_detail(call)}".rstrip() for call in self.calls]
-        if self.state is SagaState.STUCK:
-            lines += [_indented(one.failure) for one in self.stuck if one.reason in CODE_FAULTS and one.failure]
-            lines += ["Nothing else will run until someone acts:", *_ways_out(self)]
-        return "\n".join(lines)
+    def page(self, *, before: Sequence[tuple[str, str]] = ()) -> str:
+        """Return the instance as the text that an operator reads; a STUCK one with the commands that help.
 
-
-def _indented(failure: Failure) -> str:
-    """Return a fault of the code with its traceback, or what else is known of it."""
-    lines = (failure.traceback or failure.message).strip().splitlines()
-    return "\n".join(f"  {_line(line)}" for line in lines)
-
-
-def _line(text: str) -> str:
-    """Return text for one line of a terminal: a participant's words must not move the cursor."""
-    return "".join(one if one.isprintable() else " " for one in text)
+        Args:
+            before: Commands to give before those that help, each with its reason.
+        """
+        return page_of(self, before)
 
 
 def view_of(instance: Instance) -> SagaView:
@@ -210,73 +198,3 @@ def ending_of(view: SagaView) -> SagaError:
         message=failure.message,
         details=failure.details,
     )
-
-
-# -- the page --------------------------------------------------------------------------
-
-_HEADLINES = {
-    Reason.IN_DOUBT: "nobody knows whether {call} happened.",
-    Reason.UNSETTLED: "an attempt of {call} may still be acting, so nothing is compensated or probed yet.",
-    Reason.BUG: "run raised {failure}.",
-    Reason.MISMATCH: "its code does not fit its journal.",
-    Reason.POISON: "its owners keep ending before it progresses.",
-}
-
-
-def _headline(view: SagaView) -> str:
-    if not view.stuck:
-        return "see its calls."
-    first = view.stuck[0]
-    role = next((call.role for call in view.calls if call.name == first.call), Role.ACTION)
-    if role is not Role.ACTION and first.reason is Reason.BUG:
-        return f"the mapping for {first.call} raised {_told(first)}."
-    if role is not Role.ACTION:
-        verb = "was refused" if first.reason is Reason.REJECTED else "gave up"
-        return f"a {role.value} {verb}."
-    if first.reason is Reason.REJECTED:
-        return f"{first.call} was rejected after the point of no return."
-    return _HEADLINES[first.reason].format(call=first.call, failure=_told(first))
-
-
-def _told(reason: f.StuckReason) -> str:
-    return _line(str(reason.failure))[:_WIDEST].rstrip(".")
-
-
-def _detail(call: CallView) -> str:
-    tries = f"({call.attempts} attempt{'' if call.attempts == 1 else 's'})"
-    if call.failure is not None and call.state is not CallState.DONE:
-        return f"{_line(str(call.failure))[:_WIDEST]} {tries}"
-    if call.state is CallState.IN_FLIGHT:
-        return tries
-    return _line(call.output or "")[:_WIDEST] if call.role is Role.ACTION else ""
-
-
-_WIDEST = 200  # characters of a participant's words
-_UNDECIDED = frozenset({CallState.IN_FLIGHT, CallState.IN_DOUBT})
-
-
-def _ways_out(view: SagaView) -> list[str]:
-    found: dict[str, str] = {}
-    for one in view.stuck:
-        call = next((each for each in view.calls if each.name == one.call), None)
-        if one.reason in CODE_FAULTS:
-            found[f"saga retry {view.id}"] = "the code is fixed and deployed"
-        elif one.reason is not Reason.UNSETTLED:
-            found[f"saga retry {view.id}"] = "the cause is fixed"
-        if call is None or one.reason is Reason.UNSETTLED or call.role is Role.ACTION:
-            if call is not None:
-                found[f"saga resolve {view.id} {call.call} --happened OUTPUT"] = "it happened, and this is its output"
-            if call is not None and (call.kind is Kind.PIVOT or one.reason is Reason.UNSETTLED):
-                found[f"saga resolve {view.id} {call.call} --did-not-happen"] = "it did not, and it never will"
-        else:
-            found[f"saga skip {view.id} {call.call}"] = f"you did the {call.role.value} by hand"
-    deciding = any(call.kind is Kind.PIVOT and call.state in _UNDECIDED for call in view.calls)
-    doubtful = deciding or any(one.reason is Reason.IN_DOUBT for one in view.stuck)
-    if not view.committed and not doubtful and view.reason is None:
-        found[f"saga abort {view.id}"] = "give it up and compensate"
-    width = max(len(command) for command in found) + 2
-    return [f"  {command:<{width}}--by YOU --why ...    {text}" for command, text in found.items()]
-
-
-def _minute(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M} UTC"

@@ -211,8 +211,8 @@ class TemporalEngine:
             ActRefusedError: if it makes no sense in the state that the instance is in.
         """
         fields = request.model_dump_json(exclude={"request"})
-        update = self._handle(id).execute_update  # pyright: ignore[reportUnknownMemberType]
-        await asked(update(request.request, to_raw(fields)), id)
+        handle: Any = self._handle(id)  # one of its overloads has no types
+        await asked(handle.execute_update(request.request, to_raw(fields)), id)
 
     async def at_rest(self, id: str) -> Instance:
         """Return what is known of an instance once it has ended or is STUCK: how it ended, at least."""

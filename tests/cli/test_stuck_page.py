@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from saga import Compensatable, Effect, EmbeddedEngine, Pivot, Saga, SagaStuckError, StepRejected
-from saga.cli._page import page_of, positional
+from saga.cli._page import page_of
 from saga.embedded import Journal
+from saga.kernel import positional
 from tests.cli.conftest import Command
 
 HOSTILE = ("a b", "it's", "-x", "--json", "$(touch pwned)", '"q" `w`', "a;b & c|d", "*", "!x", "#1", "-x 'y'")

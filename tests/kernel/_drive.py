@@ -144,6 +144,7 @@ class Driven:
         assert [told(fact) for fact in again.out] == []
         assert summary(again.instance) == summary(self.instance), self.log
         assert again.next_due() == self.decider.next_due(), self.log
+        again.drop()
 
     def reload(self, saga: type) -> Driven:
         """Go on as a new owner does, with the code of `saga`."""

@@ -186,6 +186,18 @@ async def test_an_answer_that_is_ignored_is_told() -> None:
         await handle.decide(Steps.review, answer=False, by="paul")
 
 
+async def test_an_answer_to_an_instance_that_was_purged_meanwhile_counts() -> None:
+    """It was durable before; there is nothing left to read."""
+
+    class Purged(Journal):
+        async def journal(self, id: str) -> list[Fact]:
+            raise UnknownSagaError(id)
+
+    driven = Driven(transfer(asks))
+    handle: SagaHandle[Any] = SagaHandle(Purged(driven), driven.definition, "transfer-42")
+    assert (await handle.decide(Steps.review, answer=True, by="rita")).answer == "true"
+
+
 async def test_an_answer_that_came_too_late_is_told() -> None:
     """Time was up, or the saga compensates."""
     handle, _ = handle_of(Driven(transfer(waits_twice)).fire("review.1"))

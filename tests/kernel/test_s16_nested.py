@@ -7,7 +7,7 @@ import pytest
 
 from saga import Compensatable, Effect, Nested, Pivot, ReadOnly, Retriable, Saga, SagaDefinitionError, StepRejected
 from saga.errors import InvalidIdError
-from saga.kernel import CallState, Cancel, Role, check_id, child_id
+from saga.kernel import Call, CallState, Cancel, Role, check_id, child_id, child_outcome, definition_of, not_started
 from saga.kernel import _facts as f
 from tests.kernel._drive import Driven, handed
 from tests.kernel._runtime import Conducted
@@ -238,6 +238,35 @@ def test_a_grandchilds_entries_reach_the_top_with_right_order_and_keys() -> None
     from saga.kernel import action_key  # noqa: PLC0415 - only here
 
     assert action_key("top", "first.1/pay.1/fee.1") == "top~first.1~pay.1/fee.1"
+
+
+def call_of(parent: type[Saga], step: str) -> Call:
+    """The call of a parent that runs a child."""
+    return Call("order-7", parent.__name__, f"{step}.1", Role.ACTION, definition_of(parent).step(step), "5")
+
+
+def test_a_child_that_completed_is_done_with_what_it_hands_over() -> None:
+    """Only where its parent takes that over."""
+    child = paid()
+    outcome = child_outcome(call_of(Order, "pay"), child.instance, child.definition, child.at)
+    assert (outcome.state, [one.call for one in outcome.adopted or ()]) == (CallState.DONE, ["debit.1", "fee.1"])
+    whole = child_outcome(call_of(Business, "order"), child.instance, child.definition, child.at)
+    assert (whole.state, whole.output, whole.adopted) == (CallState.DONE, '"f"', None)
+
+
+def test_a_child_that_was_compensated_is_rejected_for_certain() -> None:
+    """Whatever attempts of driving it came before: its journal says that nothing is left of it."""
+    child = Driven(Payment, id="order-7~pay.1", handed_over=True).done("rate.1", "1").rejected("debit.1")
+    outcome = child_outcome(call_of(Order, "pay"), child.instance, child.definition, child.at)
+    assert (outcome.state, outcome.recorded) == (CallState.REJECTED, True)
+    assert str(outcome.failure).startswith("Refused: ")
+
+
+def test_a_child_that_never_existed_is_rejected_for_certain() -> None:
+    """It was asked to stop before it began."""
+    outcome = not_started(paid().at)
+    assert (outcome.state, outcome.recorded) == (CallState.REJECTED, True)
+    assert str(outcome.failure) == "NotStarted: backward recovery began first"
 
 
 def test_a_call_that_was_handed_over_can_be_done_by_hand() -> None:

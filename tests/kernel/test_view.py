@@ -47,8 +47,8 @@ def test_the_page_of_a_refused_compensation() -> None:
         "  credit.1              rejected   AccountClosed: NL02 (1 attempt)",
         "  debit.1/compensation  rejected   Refused: account frozen (1 attempt)",
         "Nothing else will run until someone acts:",
-        "  saga retry transfer-42         --by YOU --why ...    the cause is fixed",
-        "  saga skip transfer-42 debit.1  --by YOU --why ...    you did the compensation by hand",
+        "  saga retry transfer-42 --by YOU --why ...         # the cause is fixed",
+        "  saga skip transfer-42 debit.1 --by YOU --why ...  # you did the compensation by hand",
     ]
 
 
