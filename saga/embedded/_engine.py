@@ -55,6 +55,10 @@ class EmbeddedEngine:
     Entering it opens (or makes) the journal and resumes every open instance of its sagas that nobody drives,
     such as those of a process that was killed. Several engines, in several processes, may share a journal.
 
+    `run` runs on the event loop: one that never comes back (`while True: pass`) blocks it until the process is
+    killed. If that happened ten times in a row with a call in flight, the instance is STUCK, and `run` is not
+    entered. With no call in flight, as after a decision, nobody counts: deploy other code first.
+
     Args:
         url: Where the journal is: `sqlite:///transfers.db`, or `postgresql://user@host/database`.
         sagas: The saga classes that this engine runs; nested ones are included.
@@ -254,18 +258,14 @@ class EmbeddedEngine:
             msg = f"this engine does not run {definition.saga}{other} but {known}; pass the class in `sagas=`"
             raise UnknownSagaError(msg)
         check_id(id)
+        what = f"{definition.saga} {id}: the request"
         try:
             payload = definition.request.encode(request)
         except InvalidRequestError as error:
-            msg = f"{definition.saga} {id}: the request was refused and nothing was written; {error}"
-            raise InvalidRequestError(msg) from None
+            raise InvalidRequestError(f"{what} was refused and nothing was written; {error}") from None
         limit = self._settings.payload_limit
         if (size := size_of(payload)) > limit:
-            msg = (
-                f"{definition.saga} {id}: the request has {size} bytes of JSON, the limit is {limit}; "
-                "pass a reference instead"
-            )
-            raise PayloadTooLargeError(msg)
+            raise PayloadTooLargeError(f"{what} has {size} bytes of JSON, the limit is {limit}; pass a reference instead")
         return opened, definition, payload
 
     async def _check_started(self, opened: OpenJournal, drive: Drive, definition: Definition, payload: str) -> None:

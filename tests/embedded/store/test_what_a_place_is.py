@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sqlite3
-from collections.abc import Generator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,19 +17,12 @@ from saga.embedded._store import Store
 from saga.errors import JournalCorruptError, JournalError, JournalLockedError, JournalReadOnlyError
 
 
-@pytest.fixture
-def warnings(caplog: pytest.LogCaptureFixture) -> Generator[list[logging.LogRecord]]:
-    """What was logged."""
-    with caplog.at_level(logging.WARNING):
-        yield caplog.records
-
-
-def test_a_folder_is_told_from_a_file(tmp_path: Path, warnings: list[logging.LogRecord]) -> None:
+def test_a_folder_is_told_from_a_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """And nobody is advised to change its permissions."""
     tmp_path.chmod(0o755)
     with pytest.raises(JournalError, match=f"{tmp_path} is a folder; name a file in it"):
         Store.open(f"sqlite:///{tmp_path}")
-    assert warnings == []
+    assert caplog.records == []
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
@@ -41,26 +32,26 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
         Store.open(f"sqlite:///{tmp_path}/file/journal.db")
 
 
-def test_a_device_is_no_journal(tmp_path: Path, warnings: list[logging.LogRecord]) -> None:
+def test_a_device_is_no_journal(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Nothing is opened: a pipe would wait for ever for somebody at its other end."""
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(JournalError, match="no file that can hold a journal"):
         Store.open(f"sqlite:///{tmp_path}/pipe")
-    assert warnings == []
+    assert caplog.records == []
 
 
-def test_no_advice_is_given_about_what_is_no_journal(tmp_path: Path, warnings: list[logging.LogRecord]) -> None:
+def test_no_advice_is_given_about_what_is_no_journal(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The file belongs to something else."""
     file = tmp_path / "poem.txt"
     file.write_text("Nothing beside remains. " * 100)
     file.chmod(0o644)
     with pytest.raises(JournalCorruptError, match="is damaged or is no database"):
         Store.open(f"sqlite:///{file}")
-    assert warnings == []
+    assert caplog.records == []
 
 
 def test_no_advice_is_given_about_somebody_elses_file(
-    tmp_path: Path, warnings: list[logging.LogRecord], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is not this user's to change."""
     file = tmp_path / "journal.db"
@@ -68,22 +59,22 @@ def test_no_advice_is_given_about_somebody_elses_file(
     file.chmod(0o644)
     monkeypatch.setattr("os.geteuid", lambda: file.stat().st_uid + 1)
     Store.open(f"sqlite:///{file}").close()
-    assert warnings == []
+    assert caplog.records == []
 
 
 async def test_an_engine_that_cannot_write_says_so_and_nothing_else(
-    tmp_path: Path, warnings: list[logging.LogRecord]
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """One typed error; no traceback in the log, and no second try to write."""
     url = f"sqlite:///file:{tmp_path}/journal.db?uri=true"
     Store.open(url).close()
     with pytest.raises(JournalReadOnlyError, match="cannot be written; open it with a user"):
         await EmbeddedEngine(f"{url}&mode=ro", sagas=[]).__aenter__()
-    assert warnings == []
+    assert caplog.records == []
 
 
 async def test_an_engine_that_finds_its_journal_locked_waits_once(
-    tmp_path: Path, warnings: list[logging.LogRecord], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As long as one statement may wait, then it says how to find out who holds it; nothing is tried after that."""
     file = tmp_path / "journal.db"
@@ -104,4 +95,4 @@ async def test_an_engine_that_finds_its_journal_locked_waits_once(
         holder.execute("ROLLBACK")
     holder.close()
     assert points == [(Write.HEARTBEAT, Point.BEFORE_BEGIN)]
-    assert warnings == []
+    assert caplog.records == []
