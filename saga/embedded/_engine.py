@@ -265,7 +265,7 @@ class EmbeddedEngine:
             raise InvalidRequestError(f"{what} was refused and nothing was written; {error}") from None
         limit = self._settings.payload_limit
         if (size := size_of(payload)) > limit:
-            raise PayloadTooLargeError(f"{what} has {size} bytes of JSON, the limit is {limit}; pass a reference instead")
+            raise PayloadTooLargeError(f"{what} has {size} bytes of JSON, the limit is {limit}; pass a reference")
         return opened, definition, payload
 
     async def _check_started(self, opened: OpenJournal, drive: Drive, definition: Definition, payload: str) -> None:

@@ -90,7 +90,9 @@ class Leash:
         A task that waits for another, or for several, goes on when those have ended, if ever they do. And one
         that is let go of must not take along what the coroutine waits for.
         """
-        return (type(waits) is asyncio.Future and not self._asked) or not hasattr(waits, _BLOCKING)
+        if not hasattr(waits, _BLOCKING):
+            return True
+        return type(waits) is asyncio.Future and not self._asked
 
     def _cancelled(self, steps: Generator[Any, Any, Any], waits: Any, error: asyncio.CancelledError) -> Any:
         if self.slipped:

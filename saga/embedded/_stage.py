@@ -135,11 +135,7 @@ class Stage:
             raise drive.error
 
     async def suspend(self, definition: Definition, id: str, payload: str, parent: Parent) -> bool:
-        """Take the id of a child that did not start, durably, so that whoever starts it late is refused.
-
-        Returns:
-            False if it has started meanwhile.
-        """
+        """Take the id of a child that did not start, so that nobody starts it late; False if it has started now."""
         at, told = self._clock.now(), self._loop.create_future()
         self.submit(suspended(definition, id, payload, at=at, owner=self._owner, parent=parent), told.set_result)
         error = await asyncio.shield(told)
@@ -230,8 +226,7 @@ class Stage:
         elif isinstance(error, OwnershipLostError):
             logger.warning("another process took an instance over", extra=fields)
         elif not isinstance(error, DuplicateInstanceError) and not self.leaving:
-            what = "an instance is no longer driven by this engine"
-            give_up(self.broken, drive.definition.saga, drive.id, Broken(error), what)
+            give_up(self.broken, drive.definition.saga, drive.id, Broken(error), "an instance is not driven any more")
 
     def _stop(self, drive: Drive, error: Exception) -> None:
         drive.error = drive.error or error
