@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from typing import Any, NamedTuple
 
 from saga.errors import JournalError, JournalWriteError, OwnershipLostError, SagaError
 
 from ._database import Database, Point, Write
 from ._faults import first_line
-from ._statements import Statements
+from ._statements import Sizes, Statements
 from ._tables import NOBODY, micros
 
 __all__ = (
@@ -208,25 +209,38 @@ class Appender:
     def _insert(self, batches: Sequence[Batch]) -> None:
         new = [(batch, batch.new) for batch in batches if batch.new]
         facts = [
-            (seq, body, payload, batch.id, batch.epoch)
+            (batch.id, batch.epoch, seq, body, payload)
             for batch in batches
             for seq, (body, payload) in enumerate(batch.facts, batch.first_seq)
         ]
-        self._execute(self._sql.start, [_started(*one) for one in new if one[1].parent_epoch is None])
+        self._execute_many(self._sql.start, [_started(*one) for one in new if one[1].parent_epoch is None])
         self._execute(self._sql.start_child, [_child(*one) for one in new if one[1].parent_epoch is not None])
-        self._execute(self._sql.append, facts)
+        self._execute_many(self._sql.append, facts)
         changes = [(batch, batch.change) for batch in batches if batch.change]
         self._execute(self._sql.change, [_changed(*pair) for pair in changes if not pair[1].ended])
         self._execute(self._sql.end, [_ended(*pair) for pair in changes if pair[1].ended])
         for answer in [answer for batch in batches for answer in batch.answers]:
             self._cursor.execute(self._sql.answer, (answer.error, answer.text, answer.request))
 
+    def _execute_many(self, sizes: Sizes, rows: Sequence[tuple[object, ...]]) -> None:
+        done = 0
+        for size, sql in sizes:
+            while len(rows) - done >= size:
+                some = rows[done : done + size]
+                self._cursor.execute(sql, tuple(chain.from_iterable(some)))
+                _check(self._cursor.rowcount, size)
+                done += size
+
     def _execute(self, sql: str, rows: Sequence[tuple[object, ...]]) -> None:
         if not rows:
             return
         self._cursor.executemany(sql, rows)
-        if self._cursor.rowcount != len(rows):
-            raise _NotOwnedError(f"{self._cursor.rowcount} of {len(rows)} rows")
+        _check(self._cursor.rowcount, len(rows))
+
+
+def _check(written: int, sent: int) -> None:
+    if written != sent:
+        raise _NotOwnedError(f"{written} of {sent} rows")
 
 
 class _NotOwnedError(Exception):

@@ -169,13 +169,16 @@ class Drive:
                 self._flushed.set_result(None)
             self._tell()
 
-    async def flush(self) -> None:
-        """Wait until everything recorded is durable."""
-        while self._unflushed and self.error is None:
-            self._flushed = asyncio.get_running_loop().create_future()
-            await self._flushed
+    def flush(self) -> asyncio.Future[None]:
+        """Return a future that is done once everything recorded is durable."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self.error is not None:
-            raise self.error
+            future.set_exception(self.error)
+        elif self._unflushed == 0:
+            future.set_result(None)
+        else:
+            self._flushed = future
+        return future
 
     async def perform(self, call: Call, failed: Callable[[Failure, bool], None]) -> Outcome:
         """Let the engine perform an activity."""

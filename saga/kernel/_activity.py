@@ -126,8 +126,11 @@ class Codec:
             InvalidRequestError: if it does not fit the type; the message holds pydantic's paths.
         """
         try:
-            # Aliases are what the model is called outside, and what its validator asks for.
-            return self._to_json(self._validate(value), by_alias=True, warnings="error").decode()
+            # Aliases are what the model is called outside, and what its validator asks for. What was written is read
+            # once: a model may have been changed after it was checked, and what cannot be read back is lost.
+            payload = self._to_json(self._validate(value), by_alias=True, warnings=False)
+            self._from_json(payload)
+            return payload.decode()
         except ValidationError as error:
             raise _does_not_fit(self.type, error) from None
         except Exception as error:  # noqa: BLE001 - a validator of the author's, or a value that JSON cannot hold

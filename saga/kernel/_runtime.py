@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from saga.kernel._names import action_key, role_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime
 
     from saga.kernel._definition import RoleDefinition, StepDefinition
@@ -99,8 +99,8 @@ class Runtime(Protocol):
         """Queue facts, in order; those of one call become durable together or not at all."""
         ...
 
-    async def flush(self) -> None:
-        """Return once everything recorded is durable; it precedes every activity and every acknowledgement.
+    def flush(self) -> Awaitable[None]:
+        """Be done once everything recorded is durable; it precedes every activity and every acknowledgement.
 
         Raises:
             SagaError: if that failed or is unknown. The conductor stops then; the journal decides what was.

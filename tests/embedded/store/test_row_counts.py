@@ -1,4 +1,4 @@
-"""What the writer relies on: a driver tells how many rows `executemany` wrote."""
+"""What the writer relies on: a driver tells how many rows were written, by one statement and by `executemany`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from saga.embedded._append import Appender, BatchAtFaultError
 from saga.embedded._database import Database
+from saga.embedded._statements import SIZES
 from saga.embedded._store import Store
 from tests.embedded.store.journals import first, more, written
 
@@ -27,18 +28,28 @@ def cursor(database: Database) -> Any:
     return appender._cursor
 
 
-@pytest.mark.parametrize(
-    ("epochs", "written"),
-    [([1], 1), ([1, 1, 1, 1], 4), ([1, 9, 1, 1], 3), ([9, 1], 1), ([1, 9], 1), ([9, 9], 0), ([9], 0)],
-)
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("wrong", [(), (0,), (-1,), (0, -1), None], ids=str)
 def test_inserts_count_the_rows_that_were_written(
-    database: Database, cursor: Any, epochs: list[int], written: int
+    database: Database, cursor: Any, size: int, wrong: tuple[int, ...] | None
 ) -> None:
-    """The count is that of all executions, wherever the one that wrote nothing stands."""
-    sql = Appender(database)._sql
-    rows = [(2 + number, "{}", None, "a", epoch) for number, epoch in enumerate(epochs)]
-    cursor.executemany(sql.append, rows)
-    assert cursor.rowcount == written
+    """The count is that of the rows whose epoch holds, wherever those stand whose epoch does not."""
+    sql = dict(Appender(database)._sql.append)[size]
+    rows = [["a", 1, 2 + number, "{}", None] for number in range(size)]
+    for number in range(size) if wrong is None else wrong:
+        rows[number][1] = 9
+    cursor.execute(sql, [value for row in rows for value in row])
+    assert cursor.rowcount == sum(row[1] == 1 for row in rows)
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 5, 63, 64, 65, 149])
+def test_any_number_of_facts_is_written(store: Store, database: Database, count: int) -> None:
+    """However many there are, they are all written, in order."""
+    appender = Appender(database)
+    appender.append([first("a")])
+    appender.append([more("a", 2, facts=count)])
+    appender.close()
+    assert written(store, "a") == list(range(2 + count))
 
 
 @pytest.mark.parametrize(("epochs", "changed"), [((1, 1), 2), ((1, 9), 1), ((9, 1), 1), ((9, 9), 0)])
