@@ -105,7 +105,7 @@ def _sqlite_file(url: URL) -> Path:
     if not database or ":memory:" in database or url.query.get("mode") == "memory":
         raise JournalError(
             "a journal in memory would not outlive its process; write sqlite:///path/to/file.db "
-            "(a test uses a temporary folder, or the simulated runtime of saga.testing)"
+            "(a test uses a temporary folder, as the fixture saga_engine does, or explore of saga.testing)"
         )
     return Path(unquote(urlsplit(database).path) if uri else database).absolute()
 

@@ -61,9 +61,9 @@ async def child_result(child: str) -> RawValue:
                 await handle.cancel()
             except WorkflowFailureError as error:
                 cause = error.cause
-                kind = cause.type if isinstance(cause, ApplicationError) else type(cause).__name__
-                message = getattr(cause, "message", str(cause))
-                raise ApplicationError(message, type=kind, non_retryable=True) from None
+                if isinstance(cause, ApplicationError):
+                    raise ApplicationError(cause.message, *cause.details, type=cause.type, non_retryable=True) from None
+                raise ApplicationError(str(cause), type=type(cause).__name__, non_retryable=True) from None
             else:
                 return result
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
 from temporalio.common import RawValue, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 from temporalio.worker import Worker
 
@@ -36,6 +36,7 @@ from saga.kernel import (
 from saga.kernel import facts as f
 
 from ._asking import asked, refused
+from ._endings import compensated
 from ._payloads import text_of, to_raw
 from ._plugin import SagaPlugin
 
@@ -233,10 +234,9 @@ class TemporalEngine:
         try:
             result = ended.result()
         except WorkflowFailureError as error:
-            cause = error.cause
-            if isinstance(cause, ApplicationError) and cause.type == "SagaCompensatedError":
-                facts = [decode_fact(body, payload) for body, payload in cause.details]
-                return Instance().fold_all(facts)
+            instance = compensated(error.cause)
+            if instance is not None:
+                return instance
             raise refused(error, id) from None
         except RPCError as error:
             raise refused(error, id) from None

@@ -12,8 +12,9 @@ from temporalio.exceptions import (
     TimeoutType,
 )
 
-from saga.kernel import CallState, Failure, Outcome
+from saga.kernel import CallState, Failure, Outcome, child_outcome
 
+from ._endings import compensated
 from ._marks import Mark, mark_of
 from ._payloads import note_of, text_of
 
@@ -88,11 +89,11 @@ def _timed_out(error: TimeoutError, call: Call, at: datetime) -> Outcome:
     return Outcome(CallState.IN_DOUBT, at, failure=Failure(type="TimeoutError", message=text), overdue_at=at)
 
 
-def child_failed(cause: BaseException, at: datetime) -> Outcome:
+def child_failed(cause: BaseException, call: Call, at: datetime) -> Outcome:
     """Return the outcome of a nested saga that did not complete: it was compensated, or somebody ended it."""
-    if isinstance(cause, ApplicationError) and cause.type == "SagaCompensatedError":
-        failure = Failure(type=cause.type, message=cause.message)
-        return Outcome(CallState.REJECTED, at, failure=failure, recorded=True)
+    instance, nested = compensated(cause), call.step.nested
+    if instance is not None and nested is not None:
+        return child_outcome(call, instance, nested, at)
     kind = type(cause).__name__
     text = f"the nested saga was ended from outside ({kind}); what it did is in its history"
     return Outcome(CallState.IN_DOUBT, at, failure=Failure(type=kind, message=text), overdue_at=at)

@@ -126,7 +126,7 @@ class TemporalRuntime:
         except WorkflowAlreadyStartedError:  # a reset went back to before its start: it runs, or it ran
             return await self._attach(call, child)
         except ChildWorkflowError as error:
-            return child_failed(error.cause or error, workflow.now())
+            return child_failed(error.cause or error, call, workflow.now())
         return child_done(output, workflow.now())
 
     async def _attach(self, call: Call, child: str) -> Outcome:
@@ -142,7 +142,7 @@ class TemporalRuntime:
         try:
             output = await handle
         except ActivityError as error:
-            return child_failed(error.cause or error, workflow.now())
+            return child_failed(error.cause or error, call, workflow.now())
         return child_done(output, workflow.now())
 
     # -- timers --------------------------------------------------------------------------

@@ -24,13 +24,13 @@ from saga.kernel import (
     SagaState,
     Skip,
     admit,
-    ending_of,
     resume,
     view_of,
 )
 from saga.kernel import facts as f
 
 from . import _classes
+from ._endings import failure_of
 from ._nested import Start, result_of
 from ._payloads import note_of, text_of, to_raw
 from ._runtime import TemporalRuntime
@@ -144,13 +144,7 @@ class SagaWorkflow:
         instance = self._decider.instance
         if instance.state is SagaState.COMPLETED:
             return result_of(instance, self.definition)
-        ending = ending_of(view_of(instance))
-        told = [
-            (f.encode_fact(fact), fact.payload if isinstance(fact, f.SagaCompensated) else None)
-            for fact in self._runtime.facts
-            if isinstance(fact, (f.SagaStarted, f.RecoveryStarted, f.SagaCompensated))
-        ]
-        raise ApplicationError(str(ending), *told, type=type(ending).__name__, non_retryable=True)
+        raise failure_of(instance, self._runtime.facts)
 
     # -- what may be asked of it ---------------------------------------------------------
 
