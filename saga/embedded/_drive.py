@@ -58,7 +58,9 @@ class Drive:
         # What a replay concluded beyond the journal is not written, and then nobody here knows what is.
         self._written_state = None if decider.out else decider.instance.state
         self._answers: Sequence[Answer] = ()
-        self._unflushed = 0
+        self._submitted = 0
+        self._written = 0
+        self._awaited = 0
         self._flushed: asyncio.Future[None] | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._changed: list[asyncio.Future[None]] = []
@@ -72,7 +74,7 @@ class Drive:
     @property
     def at_rest(self) -> bool:
         """Whether the instance has ended or is STUCK, durably."""
-        flushed = self.started and self._unflushed == 0 and self.error is None and not self._decider.out
+        flushed = self.started and self._written == self._submitted and self.error is None and not self._decider.out
         return flushed and rests(self.instance)
 
     @property
@@ -141,12 +143,18 @@ class Drive:
         return self._host.now()
 
     def record(self, facts: Sequence[Fact]) -> None:
-        """Queue facts for the writer, as one batch."""
+        """Queue facts for the writer, as one batch.
+
+        Raises:
+            SagaError: if an earlier batch failed: what follows it must not be written.
+        """
+        if self.error is not None:
+            raise self.error
         rows = [(encode_fact(fact), fact.payload) for fact in facts]
         batch = Batch(self.id, self.epoch, self._seq, rows, self._new, self._change(), self._answers)
         self._seq += len(rows)
         self._new = None
-        self._unflushed += 1
+        self._submitted += 1
         self._host.submit(batch, self._done)
 
     def _change(self) -> Change | None:
@@ -160,24 +168,25 @@ class Drive:
         return Change(state.value, instance.state_since, state.ended)
 
     def _done(self, error: Exception | None) -> None:
-        self._unflushed -= 1
+        self._written += 1
         self.started = self.started or error is None
         if error is not None:
             self._host.failed(self, error)  # the conductor may be waiting for something else
-        elif self._unflushed == 0:
-            if self._flushed is not None and not self._flushed.done():
-                self._flushed.set_result(None)
+            return
+        if self._flushed is not None and self._written >= self._awaited and not self._flushed.done():
+            self._flushed.set_result(None)
+        if self._written == self._submitted:
             self._tell()
 
     def flush(self) -> asyncio.Future[None]:
-        """Return a future that is done once everything recorded is durable."""
+        """Return a future that is done once everything recorded so far is durable, whatever follows."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self.error is not None:
             future.set_exception(self.error)
-        elif self._unflushed == 0:
+        elif self._written == self._submitted:
             future.set_result(None)
         else:
-            self._flushed = future
+            self._flushed, self._awaited = future, self._submitted
         return future
 
     async def perform(self, call: Call, failed: Callable[[Failure, bool], None]) -> Outcome:

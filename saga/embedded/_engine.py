@@ -25,6 +25,7 @@ from saga.kernel import (
     check_id,
     definition_of,
     size_of,
+    time_faults,
 )
 
 from ._append import DuplicateInstanceError
@@ -72,6 +73,7 @@ class EmbeddedEngine:
 
     Raises:
         SagaDefinitionError: if one of the classes is no saga class.
+        SagaError: if one of the settings makes no sense; all of them are named.
 
     Example:
         >>> import asyncio
@@ -101,6 +103,15 @@ class EmbeddedEngine:
         retention: timedelta | None = None,
         allow_shared: bool = False,
     ) -> None:
+        faults = [
+            *_count_faults("threads", threads),
+            *_count_faults("payload_limit", payload_limit),
+            *time_faults("grace", grace),
+            *time_faults("lease", lease, positive=True),
+            *([] if retention is None else time_faults("retention", retention)),
+        ]
+        if faults:
+            raise SagaError("\n".join(["this engine cannot be made:", *(f"  {one}" for one in faults)]))
         self._url = url
         self._definitions = _definitions(sagas)
         self._participants = dict(participants or {})
@@ -233,7 +244,12 @@ class EmbeddedEngine:
         """Remove instances that ended longer ago than `older_than`; children of open parents stay.
 
         Their ids are free again afterwards.
+
+        Raises:
+            SagaError: if `older_than` is no time, or negative.
         """
+        if faults := time_faults("older_than", older_than):
+            raise SagaError(f"nothing was purged: {faults[0]}")
         opened = self._opened()
         names = None if sagas is None else [definition_of(saga).saga for saga in sagas]
         before = opened.stage.now() - older_than
@@ -284,6 +300,11 @@ class EmbeddedEngine:
             what = f"as a {saga}" if saga != definition.saga else "with another request"
             msg = f"{definition.saga} {drive.id}: this id was used before, {what}. Choose another id"
             raise IdReusedError(msg)
+
+
+def _count_faults(name: str, value: object) -> list[str]:
+    good = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    return [] if good else [f"{name} is {value!r}; give 1 or more"]
 
 
 def _definitions(sagas: Iterable[type]) -> dict[str, Definition]:

@@ -113,8 +113,11 @@ class Ownership:
             JournalError: if the journal cannot be written.
         """
         mine = (_OPEN, instances.c.owner == self.owner, instances.c.id.in_(ids))
+        # In order and without waiting, as in `claim`: a flush may hold some of them and wait for others.
+        free = select(instances.c.number).where(*mine).order_by(instances.c.number).with_for_update(skip_locked=True)
         with self._database.transaction(Write.CLAIM) as connection:
-            return sorted(self._raise_epoch(connection, update(instances).where(*mine), crashed=False))
+            chosen = update(instances).where(instances.c.number.in_(free))
+            return sorted(self._raise_epoch(connection, chosen, crashed=False))
 
     def owned(self) -> dict[str, int]:
         """Return the open instances that are this owner's, with their epochs."""

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import random
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from saga.errors import ParticipantError
@@ -117,6 +118,9 @@ class Performer:
         finally:
             self.active -= 1
             self._activities.end(task)
+        if limits.held_back and not limits.stopped:
+            attempts.made -= 1
+            return await self._attempt(call, attempts)
         if isinstance(last, Failure):
             last = self._cut_short(attempts, limits, last)
         return replace(last, final=True) if limits.stopped else last
@@ -138,8 +142,19 @@ class Performer:
         async def on_loop(value: Any) -> Any:  # any input, any output
             return await self._activities.on_loop(function(value), limits)
 
+        def begin(function: Callable[[Any], object], value: Any) -> object:  # any input
+            # A thread may have been waited for: what held when the attempt was made need not hold any more.
+            limits.held_back = not self._tenure.holds
+            if limits.held_back:
+                raise RuntimeError("it did not begin")
+            try:
+                return function(value)
+            except StopIteration as error:  # no future can hold one
+                msg = f"StopIteration: {error}"
+                raise RuntimeError(msg) from error
+
         async def in_thread(function: Callable[[Any], object], value: Any) -> object:  # any input
-            return await self._activities.in_thread(function, value, limits)
+            return await self._activities.in_thread(partial(begin, function), value, limits)
 
         try:
             return await attempt(
@@ -203,7 +218,7 @@ class Performer:
                 failed(last.failure, attempts.overdue)
 
         try:
-            return await _retrying(call.activity.policy, note)(once)
+            return await _retrying(call.activity.policy, call.attempts, note)(once)
         except asyncio.CancelledError:
             return _stopped(last.failure)
 
@@ -219,17 +234,17 @@ def _stopped(failure: Failure | None) -> Attempt:
     return Attempt(CallState.IN_DOUBT, failure=failure or stopped, final=True)
 
 
-def _retrying(policy: Policy, note: Callable[[RetryCallState], None]) -> AsyncRetrying:
+def _retrying(policy: Policy, before: int, note: Callable[[RetryCallState], None]) -> AsyncRetrying:
     import tenacity  # noqa: PLC0415 - only a failure needs it, and it takes a while to load
 
-    retry = policy.retry
+    retry, most = policy.retry, policy.retry.attempts
 
     def wait(state: RetryCallState) -> float:
         # Shortened, never lengthened, so that `cap` holds.
-        return retry.wait(state.attempt_number).total_seconds() * (1 - 0.1 * random.random())  # noqa: S311 - no secret
+        return retry.wait(before + state.attempt_number).total_seconds() * (1 - 0.1 * random.random())  # noqa: S311 - no secret
 
     return tenacity.AsyncRetrying(
-        stop=tenacity.stop_never if retry.attempts is None else tenacity.stop_after_attempt(retry.attempts),
+        stop=tenacity.stop_never if most is None else tenacity.stop_after_attempt(max(1, most - before)),
         wait=wait,
         retry=tenacity.retry_if_result(lambda one: one.state is CallState.IN_DOUBT and not one.final),
         before_sleep=note,
@@ -249,6 +264,10 @@ def missing_participants(definitions: Iterable[Definition], participants: Mappin
                     continue
                 if activity.participant not in participants:
                     faults[f"participant {activity.participant!r} is missing ({definition.saga}.{step.name})"] = None
+                elif isinstance(participants[activity.participant], type):
+                    kind = f"{participants[activity.participant]}"
+                    text = f"participant {activity.participant!r} is a class, {kind}; give an object of it"
+                    faults[f"{text} ({definition.saga}.{step.name})"] = None
                 elif not callable(getattr(participants[activity.participant], str(activity.method), None)):
                     kind = type(participants[activity.participant]).__name__
                     text = f"participant {activity.participant!r}, a {kind}, has no method {activity.method!r}"

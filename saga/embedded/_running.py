@@ -37,17 +37,19 @@ class Limits:
         seconds: Its time limit.
         overdue: Whether its time limit has passed.
         stopped: Whether it was asked to stop.
+        held_back: Whether it did not begin, because others may have taken over what this process drives.
         forsaken: Whether its activity goes on and nobody waits for it any more.
         leash: Holds it while it runs on the loop.
     """
 
-    __slots__ = ("forsaken", "leash", "name", "overdue", "seconds", "stopped")
+    __slots__ = ("forsaken", "held_back", "leash", "name", "overdue", "seconds", "stopped")
 
     def __init__(self, name: str, seconds: float) -> None:
         self.name = name
         self.seconds = seconds
         self.overdue = False
         self.stopped = False
+        self.held_back = False
         self.forsaken = False
         self.leash: Leash | None = None
 

@@ -242,7 +242,7 @@ class Stage:
         """
         for drive in drives:
             if self.drives.get(drive.id) is drive and owned.get(drive.id) != drive.epoch:
-                self._stop(drive, _taken_over(drive))
+                self.failed(drive, _taken_over(drive))
 
     # -- who may work --------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ from saga.kernel._names import ID_LENGTH, action_key, call_name, check_id, child
 from saga.kernel._page import positional
 from saga.kernel._pairing import show_type
 from saga.kernel._payloads import handover_payload, size_of
-from saga.kernel._policy import FOREVER, NEVER, ONCE, Policy, Retry
+from saga.kernel._policy import FOREVER, NEVER, ONCE, Policy, Retry, time_faults
 from saga.kernel._records import CallRecord
 from saga.kernel._replay import replay, resume
 from saga.kernel._requests import Abort, Cancel, Decide, Request, Resolve, Skip, admit, decode_request
@@ -153,5 +153,6 @@ __all__ = (
     "split_role",
     "states_diagram",
     "step_of",
+    "time_faults",
     "view_of",
 )

@@ -126,15 +126,23 @@ class Codec:
             InvalidRequestError: if it does not fit the type; the message holds pydantic's paths.
         """
         try:
-            # Aliases are what the model is called outside, and what its validator asks for. What was written is read
-            # once: a model may have been changed after it was checked, and what cannot be read back is lost.
-            payload = self._to_json(self._validate(value), by_alias=True, warnings=False)
-            self._from_json(payload)
-            return payload.decode()
+            # Aliases are what the model is called outside, and what its validator asks for.
+            checked = self._validate(value)
+            payload = self._to_json(checked, by_alias=True, warnings=False)
+            again = self._from_json(payload)
         except ValidationError as error:
             raise _does_not_fit(self.type, error) from None
         except Exception as error:  # noqa: BLE001 - a validator of the author's, or a value that JSON cannot hold
             raise _fails(self.type, error) from None
+        if not (again == checked or self._reads_alike(again, checked, payload)):
+            raise _changes(self.type)
+        return payload.decode()
+
+    def _reads_alike(self, again: object, checked: object, payload: bytes) -> bool:
+        """Tell whether values that are not equal are the same all the same: their type has no equality."""
+        if type(again) is type(checked) and type(checked).__eq__ is not object.__eq__:
+            return False
+        return bool(self._to_json(again, by_alias=True, warnings=False) == payload)
 
     def decode(self, payload: str) -> Any:  # a value of `type`
         """Return the value that `payload` holds.
@@ -164,6 +172,13 @@ def _does_not_fit(type_: object, error: ValidationError) -> InvalidRequestError:
     faults = error.errors(include_url=False, include_context=False, include_input=False)
     lines = [f"  {'.'.join(str(part) for part in fault['loc']) or '(value)'}: {fault['msg']}" for fault in faults]
     return InvalidRequestError("\n".join([f"this does not fit {show_type(type_)}:", *lines]))
+
+
+def _changes(type_: object) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"this does not fit {show_type(type_)}:\n  (value): read back from JSON it is another value; look at its "
+        "validators, at excluded and secret fields, at infinite numbers, and at subclasses"
+    )
 
 
 def _fails(type_: object, error: Exception) -> InvalidRequestError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from saga.errors import SagaError
 from saga.kernel import _facts as f
 from saga.kernel._decider import RESUME_LIMIT
 from saga.kernel._outcomes import fact_of
@@ -90,7 +91,7 @@ class Conductor:
             ActRefusedError: if the request makes no sense in this state.
         """
         acknowledged: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if self.left:
+        if self.left or self._error is not None:
             acknowledged.cancel()
             return acknowledged
         self._apply(admit(self.decider, request, self._now()))
@@ -101,13 +102,14 @@ class Conductor:
         return acknowledged
 
     def _apply(self, fact: f.Fact) -> None:
-        if self.left:
-            return  # what comes now would follow facts that somebody else may have added meanwhile
+        if self.left or self._error is not None:
+            return  # what comes now would follow facts that somebody else may have added, or that are missing
         try:
             self.decider.apply(fact)
             self._record()
         except BaseException as error:  # noqa: BLE001 - a callback has nobody to raise to; conduct() raises it
-            self._error = self._error or error
+            self._error = error
+            self.decider.out.clear()
         if fact.role_in_replay is not f.FactKind.NOTE or self._error is not None:
             self._awaited = self.decider.instance.count  # notes ride with the next flush (S20)
             self._wake()
@@ -294,8 +296,8 @@ class Conductor:
     def _performed(self, call: Call, task: asyncio.Task[Outcome]) -> None:
         self._running.pop(call.name, None)
         self._asked_to_stop.discard(call.name)
-        error = None if task.cancelled() else task.exception()
-        if self.left or task.cancelled():
+        error = _lost(call) if task.cancelled() else task.exception()
+        if self.left:
             return  # the next owner goes on
         if error is not None:
             self._error = self._error or error
@@ -333,3 +335,8 @@ class Conductor:
                 self._ask_to_stop(name, task, asyncio.get_running_loop())
 
         return failed
+
+
+def _lost(call: Call) -> SagaError:
+    """A runtime that gives a call up without an outcome leaves nobody to say whether it happened."""
+    return SagaError(f"{call.saga} {call.id}: the runtime ended {call.name} without an outcome; it is resumed later")

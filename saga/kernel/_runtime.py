@@ -100,7 +100,9 @@ class Runtime(Protocol):
         ...
 
     def flush(self) -> Awaitable[None]:
-        """Be done once everything recorded is durable; it precedes every activity and every acknowledgement.
+        """Be done once everything recorded so far is durable, whatever follows.
+
+        It precedes every activity and every acknowledgement.
 
         Raises:
             SagaError: if that failed or is unknown. The conductor stops then; the journal decides what was.

@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from saga.errors import SagaError
 from saga.kernel import definition_of, view_of
 from saga.testing._replays import Replays
 from saga.testing._rules import Violation, broken
@@ -19,7 +20,7 @@ from saga.testing._telling import story
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from saga.kernel import Decision, Runs, SagaView
+    from saga.kernel import Decision, Definition, Runs, SagaView
     from saga.testing._faults import Scenario
 
 __all__ = ("Exploration", "ExplorationError", "explore")
@@ -124,8 +125,10 @@ async def explore(
         ExplorationError: if a rule is broken; it tells the shortest story that breaks it.
         ParticipantError: if a participant is missing or lacks a method.
         InvalidRequestError: if the request or an answer does not fit its type.
+        SagaError: if an argument is of another kind; the message says of which it should be.
     """
     definition = definition_of(saga)
+    _check_arguments(definition, participants, decisions or {}, limit)
     answers = {
         decision.name: [definition.decisions[decision.name].answer.encode(one) for one in given]
         for decision, given in (decisions or {}).items()
@@ -133,6 +136,19 @@ async def explore(
     plan = Plan(definition, definition.request.encode(request), participants, answers)
     exploration = _Exploring(plan, invariant, Scenarios(limit=limit, seed=seed))
     return await exploration.explore()
+
+
+def _check_arguments(
+    definition: Definition, participants: object, decisions: Mapping[Any, object], limit: int | None
+) -> None:
+    if not callable(participants):
+        raise SagaError("explore makes participants anew for each run: give a function that returns them")
+    if limit is not None and limit < 1:
+        raise SagaError(f"limit is {limit}; give 1 or more, or None for all scenarios")
+    for one in decisions:
+        if getattr(one, "name", None) not in definition.decisions:
+            known = ", ".join(f"{definition.saga}.{name}" for name in definition.decisions) or "none"
+            raise SagaError(f"{one!r} is no decision of {definition.saga}; it declares {known}")
 
 
 class _Exploring:

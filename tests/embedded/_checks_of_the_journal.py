@@ -156,7 +156,7 @@ async def paused_engines_begin_nothing(folder: Path) -> None:
         drive = opened.stage.drives["s-1"]
         opened._performer._tenure._until = 0.0
         gate.set()
-        while drive._unflushed or "book.2" not in drive.instance.calls:
+        while drive._written < drive._submitted or "book.2" not in drive.instance.calls:
             await asyncio.sleep(0.002)
         for _ in range(50):
             await asyncio.sleep(0)

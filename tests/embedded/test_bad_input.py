@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -245,3 +246,36 @@ async def test_an_output_of_the_wrong_type_is_in_doubt(make_engine: MakeEngine, 
         with pytest.raises(SagaCompensatedError, match="book.1 returned something else"):
             await engine.run(Purchase, 1, id="p-1")
     assert shop.deliveries == ["p-1/book.1/compensation"]
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"lease": timedelta(0)},
+        {"lease": 5},
+        {"threads": 0},
+        {"payload_limit": -1},
+        {"grace": timedelta(seconds=-5)},
+        {"retention": timedelta(seconds=-5)},
+    ],
+    ids=lambda setting: next(iter(setting)),
+)
+def test_a_setting_that_makes_no_sense_is_refused(make_engine: MakeEngine, setting: dict[str, Any]) -> None:
+    """Before anything is opened, by its name; some of them would make an engine that does nothing."""
+    [name] = setting
+    with pytest.raises(SagaError, match=rf"{name} is .*; give"):
+        make_engine(**setting)
+
+
+async def test_a_class_is_no_participant(make_engine: MakeEngine) -> None:
+    """Its methods are there, and none of them can be called."""
+    with pytest.raises(ParticipantError, match=r"participant 'shop' is a class, .*Shop.*; give an object of it"):
+        async with make_engine(participants={"shop": Shop}):
+            pass
+
+
+async def test_purging_what_has_not_ended_yet_is_refused(make_engine: MakeEngine) -> None:
+    """A negative age would mean everything."""
+    async with make_engine() as engine:
+        with pytest.raises(SagaError, match="older_than"):
+            await engine.purge(older_than=timedelta(-1))

@@ -25,7 +25,7 @@ from saga import (
     current_step,
     participant,
 )
-from saga.errors import InvalidRequestError, ParticipantError
+from saga.errors import InvalidRequestError, ParticipantError, SagaError
 from saga.testing import Exploration, ExplorationError, behind_barrier, explore
 from saga.testing._faults import FaultKind
 from tests.testing import sagas
@@ -491,3 +491,18 @@ async def test_activities_may_use_the_real_event_loop() -> None:
     report = await explore(Reaching, 3, participants=fresh, limit=40)
     assert len(made) >= report.scenarios == 40
     assert made[0].threads == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"limit": 0}, "give 1 or more"),
+        ({"participants": {}}, "give a function"),
+        ({"decisions": {"review": [True]}}, "is no decision of Transfer; it declares Transfer.review"),
+    ],
+    ids=lambda one: next(iter(one)) if isinstance(one, dict) else "",
+)
+async def test_arguments_of_another_kind_are_refused(arguments: dict[str, Any], text: str) -> None:
+    """The message says of which kind they should be."""
+    with pytest.raises(SagaError, match=text):
+        await explore(sagas.Transfer, 5, **arguments)
