@@ -199,6 +199,9 @@ class _Exploring:
                 verdict = await verdict
         except AssertionError as error:
             return [Violation("invariant", f"with {run.instance.state}: {error}")]
+        except Exception as error:  # noqa: BLE001 - it fell over what the run left behind, so that story is told
+            text = f"with {run.instance.state} it raised {type(error).__name__}: {error}"
+            return [Violation("invariant", text)]
         return [Violation("invariant", f"it returned False with {run.instance.state}")] if verdict is False else []
 
     async def _shortest(self, run: Run, violations: list[Violation]) -> ExplorationError:

@@ -506,3 +506,14 @@ async def test_arguments_of_another_kind_are_refused(arguments: dict[str, Any], 
     """The message says of which kind they should be."""
     with pytest.raises(SagaError, match=text):
         await explore(sagas.Transfer, 5, **arguments)
+
+
+async def test_an_invariant_that_falls_over_tells_its_story() -> None:
+    """Whatever it raises, the run that it met is what the author has to see."""
+
+    def looks_up(participants: Any, view: SagaView) -> bool:
+        empty: dict[str, bool] = {}
+        return empty[view.state]
+
+    with pytest.raises(ExplorationError, match=r"it raised KeyError"):
+        await explore(sagas.Transfer, 5, participants=shelves, invariant=looks_up, limit=20)
