@@ -401,16 +401,6 @@ async def test_an_invariant_may_raise(invariant: Callable[..., object]) -> None:
     assert "nothing; this is how it always runs" in str(error)
 
 
-async def test_an_invariant_that_breaks_by_itself_is_no_finding() -> None:
-    """A mistake in the test is raised as it is."""
-
-    def mistaken(participants: Any, view: SagaView) -> None:
-        raise KeyError(view.id)
-
-    with pytest.raises(KeyError):
-        await explore(sagas.Looking, 3, participants=shelves, invariant=mistaken)
-
-
 # -- what it is given --------------------------------------------------------------------
 
 
