@@ -24,6 +24,8 @@ from saga.kernel import (
     SagaSummary,
     check_id,
     definition_of,
+    definitions_of,
+    missing_participants,
     size_of,
     time_faults,
 )
@@ -33,7 +35,6 @@ from ._listing import Filter
 from ._open import OpenJournal, Settings
 from ._ownership import LEASE
 from ._pages import pages
-from ._performer import missing_participants
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -113,7 +114,7 @@ class EmbeddedEngine:
         if faults:
             raise SagaError("\n".join(["this engine cannot be made:", *(f"  {one}" for one in faults)]))
         self._url = url
-        self._definitions = _definitions(sagas)
+        self._definitions = definitions_of(sagas)
         self._participants = dict(participants or {})
         self._settings = Settings(threads, payload_limit, lease, retention, allow_shared)
         self._grace = grace
@@ -305,17 +306,3 @@ class EmbeddedEngine:
 def _count_faults(name: str, value: object) -> list[str]:
     good = isinstance(value, int) and not isinstance(value, bool) and value >= 1
     return [] if good else [f"{name} is {value!r}; give 1 or more"]
-
-
-def _definitions(sagas: Iterable[type]) -> dict[str, Definition]:
-    """Return the definitions of sagas and of what is nested in them, by name."""
-    found: dict[str, Definition] = {}
-    waiting = [definition_of(saga) for saga in sagas]
-    while waiting:
-        definition = waiting.pop(0)
-        known = found.setdefault(definition.saga, definition)
-        if known is not definition:
-            msg = f"two saga classes are named {definition.saga}; give one of them another name with `name=`"
-            raise SagaError(msg)
-        waiting += [step.nested for step in definition.steps.values() if step.nested is not None]
-    return found

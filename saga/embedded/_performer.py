@@ -10,23 +10,23 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from saga.errors import ParticipantError
-from saga.kernel import Attempt, CallState, Failure, Outcome, attempt
+from saga.kernel import Attempt, CallState, Failure, Outcome, attempt, function_of
 
 from ._running import Activities, Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
     from concurrent.futures import Executor
     from datetime import datetime
 
     from tenacity import AsyncRetrying, RetryCallState
 
-    from saga.kernel import Activity, Call, Definition, Policy
+    from saga.kernel import Activity, Call, Policy
 
     from ._clock import Clock
     from ._tenure import Tenure
 
-__all__ = ("Performer", "missing_participants")
+__all__ = ("Performer",)
 
 
 @dataclass(slots=True)
@@ -142,19 +142,8 @@ class Performer:
         async def on_loop(value: Any) -> Any:  # any input, any output
             return await self._activities.on_loop(function(value), limits)
 
-        def begin(function: Callable[[Any], object], value: Any) -> object:  # any input
-            # A thread may have been waited for: what held when the attempt was made need not hold any more.
-            limits.held_back = not self._tenure.holds
-            if limits.held_back:
-                raise RuntimeError("it did not begin")
-            try:
-                return function(value)
-            except StopIteration as error:  # no future can hold one
-                msg = f"StopIteration: {error}"
-                raise RuntimeError(msg) from error
-
         async def in_thread(function: Callable[[Any], object], value: Any) -> object:  # any input
-            return await self._activities.in_thread(partial(begin, function), value, limits)
+            return await self._activities.in_thread(partial(self._begin, limits, function), value, limits)
 
         try:
             return await attempt(
@@ -168,6 +157,17 @@ class Performer:
             raise
         except BaseException as error:  # noqa: BLE001 - such as SystemExit: the process is not the activity's to end
             return Attempt(CallState.IN_DOUBT, failure=Failure.of(error))
+
+    def _begin(self, limits: Limits, function: Callable[[Any], object], value: Any) -> object:  # any input
+        # A thread may have been waited for: what held when the attempt was made need not hold any more.
+        limits.held_back = not self._tenure.holds
+        if limits.held_back:
+            raise RuntimeError("it did not begin")
+        try:
+            return function(value)
+        except StopIteration as error:  # no future can hold one
+            msg = f"StopIteration: {error}"
+            raise RuntimeError(msg) from error
 
     def _cut_short(self, attempts: _Attempts, limits: Limits, failure: Failure) -> Attempt:
         """Say what an attempt came to that ended by a cancellation, or was given up."""
@@ -189,9 +189,7 @@ class Performer:
             raise ParticipantError(msg)
         known = self._functions.get(activity.name)
         if known is None:
-            function: Callable[[Any], Any] = activity.function
-            if activity.participant is not None and activity.method is not None:
-                function = getattr(self._participants[activity.participant], activity.method)
+            function = function_of(activity, self._participants)
             known = self._functions[activity.name] = function, inspect.iscoroutinefunction(function)
         return known
 
@@ -251,25 +249,3 @@ def _retrying(policy: Policy, before: int, note: Callable[[RetryCallState], None
         retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
         sleep=asyncio.sleep,
     )
-
-
-def missing_participants(definitions: Iterable[Definition], participants: Mapping[str, object]) -> list[str]:
-    """Say which participants, and which of their methods, the sagas need and do not find."""
-    faults: dict[str, None] = {}
-    for definition in definitions:
-        for step in definition.steps.values():
-            for role in step.roles.values():
-                activity = role.activity
-                if activity is None or activity.participant is None:
-                    continue
-                if activity.participant not in participants:
-                    faults[f"participant {activity.participant!r} is missing ({definition.saga}.{step.name})"] = None
-                elif isinstance(participants[activity.participant], type):
-                    kind = f"{participants[activity.participant]}"
-                    text = f"participant {activity.participant!r} is a class, {kind}; give an object of it"
-                    faults[f"{text} ({definition.saga}.{step.name})"] = None
-                elif not callable(getattr(participants[activity.participant], str(activity.method), None)):
-                    kind = type(participants[activity.participant]).__name__
-                    text = f"participant {activity.participant!r}, a {kind}, has no method {activity.method!r}"
-                    faults[f"{text} ({definition.saga}.{step.name})"] = None
-    return list(faults)

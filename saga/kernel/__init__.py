@@ -27,6 +27,7 @@ from saga.kernel._loop import DeterministicLoop
 from saga.kernel._names import ID_LENGTH, action_key, call_name, check_id, child_id, role_name, split_role, step_of
 from saga.kernel._page import positional
 from saga.kernel._pairing import show_type
+from saga.kernel._participants import definitions_of, function_of, missing_participants
 from saga.kernel._payloads import handover_payload, size_of
 from saga.kernel._policy import FOREVER, NEVER, ONCE, Policy, Retry, time_faults
 from saga.kernel._records import CallRecord
@@ -37,6 +38,7 @@ from saga.kernel._runtime import Call, Outcome, Runtime
 from saga.kernel._saga import Saga
 from saga.kernel._steps import Nested, Pivot, ReadOnly, Retriable, Runs
 from saga.kernel._values import (
+    NOT_STARTED,
     AskAgain,
     CallState,
     DidNotHappen,
@@ -58,6 +60,7 @@ __all__ = (
     "ID_LENGTH",
     "KERNEL_VERSION",
     "NEVER",
+    "NOT_STARTED",
     "ONCE",
     "PAYLOAD_LIMIT",
     "RECORDED",
@@ -133,14 +136,17 @@ __all__ = (
     "decode_fact",
     "decode_request",
     "definition_of",
+    "definitions_of",
     "encode_fact",
     "ending_of",
     "entry_of",
     "facts",
+    "function_of",
     "handed_over",
     "handover_payload",
     "instance_diagram",
     "maybe_current_step",
+    "missing_participants",
     "not_started",
     "participant",
     "positional",

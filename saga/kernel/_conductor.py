@@ -17,7 +17,7 @@ from saga.kernel._play import story_of
 from saga.kernel._policy import NEVER, is_noted
 from saga.kernel._requests import Request, admit
 from saga.kernel._runtime import Call, Outcome, Runtime
-from saga.kernel._values import Failure, Reason, Role, SagaState
+from saga.kernel._values import NOT_STARTED, Failure, Reason, Role, SagaState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -166,17 +166,17 @@ class Conductor:
         """Tell who waits, end, or start what should run."""
         if self._ended is None or self._ended.done():
             return
-        self._acknowledge(self._durable)
+        self._acknowledge()
         if self._error is not None:
             self._fail(self._error)
-        elif self._finished(self._durable):
+        elif self._finished():
             self._ended.set_result(None)
         else:
             self._start_what_should_run(self._ended.get_loop())
 
     def _start_what_should_run(self, loop: asyncio.AbstractEventLoop) -> None:
         try:
-            self._reconcile(self._durable, loop)
+            self._reconcile(loop)
         except BaseException as error:  # noqa: BLE001 - conduct() raises it
             self._fail(error)
             return
@@ -187,14 +187,14 @@ class Conductor:
         if self._ended is not None and not self._ended.done():
             self._ended.set_exception(error)
 
-    def _finished(self, durable: int) -> bool:
+    def _finished(self) -> bool:
         instance = self.decider.instance
         # What still runs may be answered: a replay that missed the answer would contradict the journal.
         stale = self.decider.stale and not self._running
-        return durable >= self._awaited and (instance.ended or stale)
+        return self._durable >= self._awaited and (instance.ended or stale)
 
-    def _acknowledge(self, durable: int) -> None:
-        while self._acknowledgements and self._acknowledgements[0][0] <= durable:
+    def _acknowledge(self) -> None:
+        while self._acknowledgements and self._acknowledgements[0][0] <= self._durable:
             future = self._acknowledgements.pop(0)[1]
             if not future.done():
                 future.set_result(None)
@@ -213,11 +213,11 @@ class Conductor:
 
     # -- making what runs equal to what should run ---------------------------------------
 
-    def _reconcile(self, durable: int, loop: asyncio.AbstractEventLoop) -> None:
+    def _reconcile(self, loop: asyncio.AbstractEventLoop) -> None:
         instance = self.decider.instance
         if not self._at_rest():
             for record in list(instance.in_flight.values()):
-                if record.position <= durable and record.name not in self._running:
+                if record.position <= self._durable and record.name not in self._running:
                     self._begin(record, loop)
         if self._running:
             self._stop_what_should_stop(loop)
@@ -242,9 +242,8 @@ class Conductor:
 
     def _give_up(self, record: CallRecord) -> None:
         """Backward recovery starts no action: it did not happen, unless a former owner had started it (S5)."""
-        failure = Failure(type="NotStarted", message="backward recovery began first")
         kind = f.CallInDoubt if record.unanswered else f.CallRejected
-        self._apply(kind(at=self._now(), call=record.name, failure=failure, attempts=0))
+        self._apply(kind(at=self._now(), call=record.name, failure=NOT_STARTED, attempts=0))
 
     def _perform(self, record: CallRecord, loop: asyncio.AbstractEventLoop) -> None:
         step = self.decider.definition.step(record.step)
@@ -300,8 +299,7 @@ class Conductor:
         if self.left:
             return  # the next owner goes on
         if error is not None:
-            self._error = self._error or error
-            self._wake()
+            self._break(error)
             return
         record = self.decider.instance.in_flight.get(call.name)
         if record is None:
@@ -310,10 +308,14 @@ class Conductor:
         try:
             fact = fact_of(call, record, task.result(), self.decider.instance.last_at)
         except Exception as fault:  # noqa: BLE001 - as in _apply
-            self._error = self._error or fault
-            self._wake()
+            self._break(fault)
             return
         self._apply(fact)
+
+    def _break(self, error: BaseException) -> None:
+        """Stop once what was recorded is durable; conduct() raises the first error."""
+        self._error = self._error or error
+        self._wake()
 
     def _note(self, name: str) -> Callable[[Failure, bool], None]:
         """Return what is told of the failed attempts of a call; it writes some of them down (see `is_noted`)."""

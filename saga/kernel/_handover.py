@@ -8,7 +8,7 @@ from saga.kernel._facts import Adopted
 from saga.kernel._payloads import handover_payload
 from saga.kernel._recovery import to_compensate
 from saga.kernel._runtime import Outcome
-from saga.kernel._values import CallState, Failure, Role, SagaState
+from saga.kernel._values import NOT_STARTED, CallState, Failure, Role, SagaState
 from saga.kernel._view import ending_of, view_of
 
 if TYPE_CHECKING:
@@ -43,8 +43,7 @@ def child_outcome(call: Call, instance: Instance, definition: Definition, at: da
 
 def not_started(at: datetime) -> Outcome:
     """Return the outcome of a nested saga's call that was asked to stop before its child existed."""
-    failure = Failure(type="NotStarted", message="backward recovery began first")
-    return Outcome(CallState.REJECTED, at, failure=failure, recorded=True)
+    return Outcome(CallState.REJECTED, at, failure=NOT_STARTED, recorded=True)
 
 
 def handed_over(instance: Instance, definition: Definition) -> list[CallRecord]:

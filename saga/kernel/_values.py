@@ -149,6 +149,10 @@ _DETAILS = 16_384
 _TRACEBACK = 8_000
 
 
+NOT_STARTED = Failure(type="NotStarted", message="backward recovery began first")
+"""Of an action that backward recovery came before: it did not happen."""
+
+
 class Effect(BaseModel, Generic[Input, Output]):
     """What an action did or may have done; a compensation receives it.
 

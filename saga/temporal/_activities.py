@@ -13,13 +13,14 @@ from temporalio.client import WorkflowFailureError
 from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-from saga.kernel import PAYLOAD_LIMIT, Call, CallState, attempt, split_role, step_of
+from saga.errors import ParticipantError
+from saga.kernel import PAYLOAD_LIMIT, Call, CallState, attempt, function_of, missing_participants, split_role, step_of
 
 from ._marks import Mark, Past
 from ._payloads import text_of, to_raw
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Mapping
+    from collections.abc import Callable, Generator, Mapping
     from concurrent.futures import Executor
 
     from saga.kernel import Activity, Attempt, Definition
@@ -33,13 +34,18 @@ BEAT: Final = 3.0
 
 
 def activities_of(
-    definitions: Iterable[Definition], participants: Mapping[str, object], threads: Executor
+    sagas: Mapping[str, Definition], participants: Mapping[str, object], threads: Executor
 ) -> list[Callable[..., object]]:
-    """Return one Temporal activity for each activity that some saga classes use."""
+    """Return one Temporal activity for each activity that some saga classes use.
+
+    Raises:
+        ParticipantError: if a participant is missing or lacks a method; all of them are named.
+    """
+    missing = missing_participants(sagas.values(), participants)
+    if missing:
+        raise ParticipantError("\n".join(["the worker cannot start:", *(f"  {one}" for one in missing)]))
     found: dict[str, Activity] = {}
-    sagas: dict[str, Definition] = {}
-    for definition in definitions:
-        sagas[definition.saga] = definition
+    for definition in sagas.values():
         for step in definition.steps.values():
             for role in step.roles.values():
                 if role.activity is not None:
@@ -81,10 +87,7 @@ class _Performer:
         self._activity = performed
         self._sagas = sagas
         self._threads = threads
-        function = performed.function
-        if performed.participant is not None and performed.method is not None:
-            function = getattr(participants[performed.participant], performed.method)
-        self._function = function
+        self._function = function_of(performed, participants)
 
     def defined(self) -> Callable[..., object]:
         """Return the function that a worker registers."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from temporalio.exceptions import ApplicationError
 
-from saga.kernel import Instance, decode_fact, encode_fact, ending_of, view_of
+from saga.kernel import Instance, encode_fact, ending_of, view_of
 from saga.kernel import facts as f
+
+from ._payloads import facts_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,5 +32,4 @@ def compensated(cause: BaseException | None) -> Instance | None:
     """Return what a failure tells about an instance; None unless it is the end of one that was compensated."""
     if not isinstance(cause, ApplicationError) or cause.type != _TYPE:
         return None
-    told: Sequence[Any] = cause.details
-    return Instance().fold_all([decode_fact(body, payload) for body, payload in told])
+    return Instance().fold_all(facts_in(cause.details))

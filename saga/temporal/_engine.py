@@ -29,7 +29,6 @@ from saga.kernel import (
     SagaState,
     SagaSummary,
     check_id,
-    decode_fact,
     definition_of,
     size_of,
 )
@@ -37,7 +36,7 @@ from saga.kernel import facts as f
 
 from ._asking import asked, refused
 from ._endings import compensated
-from ._payloads import text_of, to_raw
+from ._payloads import facts_in, text_of, to_raw
 from ._plugin import SagaPlugin
 
 if TYPE_CHECKING:
@@ -203,7 +202,7 @@ class TemporalEngine:
     async def journal(self, id: str) -> Facts:
         """Return the facts of an instance, as its workflow tells them."""
         raw = await asked(self._handle(id).query("journal", result_type=RawValue), id)
-        return [decode_fact(body, payload) for body, payload in json.loads(text_of(raw))]
+        return facts_in(json.loads(text_of(raw)))
 
     async def send(self, id: str, request: Request) -> None:
         """Bring a request to an instance, as an update of its workflow.

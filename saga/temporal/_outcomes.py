@@ -12,7 +12,7 @@ from temporalio.exceptions import (
     TimeoutType,
 )
 
-from saga.kernel import CallState, Failure, Outcome, child_outcome
+from saga.kernel import NOT_STARTED, CallState, Failure, Outcome, child_outcome
 
 from ._endings import compensated
 from ._marks import Mark, mark_of
@@ -73,8 +73,7 @@ def _raised(error: ApplicationError, at: datetime, first_run: str) -> Outcome:
 
 def _stopped(error: ActivityError, call: Call, at: datetime) -> Outcome:
     if not error.started_event_id and call.activity.policy.retry.attempts == 1:
-        failure = Failure(type="NotStarted", message="backward recovery began first")
-        return Outcome(CallState.REJECTED, at, failure=failure, attempts=0)
+        return Outcome(CallState.REJECTED, at, failure=NOT_STARTED, attempts=0)
     failure = Failure(type="Stopped", message="it was asked to stop before it answered")
     return Outcome(CallState.IN_DOUBT, at, failure=failure, overdue_at=at)
 

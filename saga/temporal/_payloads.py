@@ -9,11 +9,14 @@ from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
 
 from saga.errors import InvalidRequestError
+from saga.kernel import decode_fact, encode_fact
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-__all__ = ("note_of", "text_of", "to_raw")
+    from saga.kernel import Fact
+
+__all__ = ("facts_in", "facts_out", "note_of", "text_of", "to_raw")
 
 _NOTE = "saga"
 
@@ -49,3 +52,13 @@ def note_of(raw: RawValue) -> dict[str, Any]:
     """Return the note that rides with a payload; empty where there is none."""
     note = raw.payload.metadata.get(_NOTE)
     return json.loads(note) if note else {}
+
+
+def facts_out(facts: Iterable[Fact]) -> list[tuple[str, str | None]]:
+    """Return facts as JSON values: body and payload of each."""
+    return [(encode_fact(fact), fact.payload) for fact in facts]
+
+
+def facts_in(told: Iterable[Any]) -> list[Fact]:
+    """Return the facts that `facts_out` told."""
+    return [decode_fact(body, payload) for body, payload in told]

@@ -13,7 +13,7 @@ from temporalio.plugin import SimplePlugin
 from temporalio.worker import WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
-from saga.kernel import definition_of
+from saga.kernel import definitions_of
 
 from ._activities import activities_of
 from ._workflow import workflow_of
@@ -21,7 +21,7 @@ from ._workflow import workflow_of
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 
-    from saga.kernel import Definition, Runs
+    from saga.kernel import Runs
 
 __all__ = ("SagaPlugin",)
 
@@ -39,8 +39,8 @@ class SagaPlugin(SimplePlugin):
         threads: int = 32,
         history_budget: int = 10_000,
     ) -> None:
-        definitions = _with_nested(definition_of(one) for one in sagas)
-        modules = {one.cls.__module__.partition(".")[0] for one in definitions} | set(passthrough)
+        definitions = definitions_of(sagas)
+        modules = {one.cls.__module__.partition(".")[0] for one in definitions.values()} | set(passthrough)
         pool = ThreadPoolExecutor(threads, thread_name_prefix="saga-activity")
 
         @asynccontextmanager
@@ -53,21 +53,11 @@ class SagaPlugin(SimplePlugin):
         super().__init__(  # pyright: ignore[reportUnknownMemberType]
             "saga.SagaPlugin",
             data_converter=_converter,
-            activities=activities_of(definitions, participants or {}, pool) if participants is not None else None,
-            workflows=[workflow_of(one, task_queues, history_budget) for one in definitions],
+            activities=None if participants is None else activities_of(definitions, participants, pool),
+            workflows=[workflow_of(one, task_queues, history_budget) for one in definitions.values()],
             workflow_runner=lambda runner: _passing(runner, modules),
             run_context=running,
         )
-
-
-def _with_nested(definitions: Iterable[Definition]) -> list[Definition]:
-    found: dict[str, Definition] = {}
-    for definition in definitions:
-        found[definition.saga] = definition
-        nested = [step.nested for step in definition.steps.values() if step.nested is not None]
-        for one in _with_nested(nested):
-            found.setdefault(one.saga, one)
-    return list(found.values())
 
 
 def _converter(known: DataConverter | None) -> DataConverter:

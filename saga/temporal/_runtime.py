@@ -69,18 +69,19 @@ class TemporalRuntime:
 
     async def flush(self) -> None:
         """Return at once: everything leaves with the workflow task, or nothing does."""
-        if self._active == 0 and self._is_long() and not self.full.done():
-            self.full.set_result(None)
+        self._is_full()
 
-    def _is_long(self) -> bool:
+    def _is_full(self) -> bool:
+        """Tell whether nothing may begin in this run any more; once nothing is in flight, say so."""
         info = workflow.info()
-        return info.is_continue_as_new_suggested() or info.get_current_history_length() >= self._budget
+        long = info.is_continue_as_new_suggested() or info.get_current_history_length() >= self._budget
+        if long and self._active == 0 and not self.full.done():
+            self.full.set_result(None)
+        return long
 
     async def perform(self, call: Call, failed: Callable[[Failure, bool], None]) -> Outcome:  # noqa: ARG002
         """Perform an activity, or run a nested saga as a child workflow."""
-        if self._is_long():  # the next run begins it: a new run drops what is in flight without a word
-            if self._active == 0 and not self.full.done():
-                self.full.set_result(None)
+        if self._is_full():  # the next run begins it: a new run drops what is in flight without a word
             await asyncio.get_running_loop().create_future()
         self._active += 1
         try:

@@ -32,7 +32,7 @@ from saga.kernel import facts as f
 from . import _classes
 from ._endings import failure_of
 from ._nested import Start, result_of
-from ._payloads import note_of, text_of, to_raw
+from ._payloads import facts_in, facts_out, note_of, text_of, to_raw
 from ._runtime import TemporalRuntime
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class SagaWorkflow:
         self._runtime = _Runtime(self.queues, self.budget)
         self._start = Start() if request is None else Start.model_validate(note_of(request))
         if self._start.carried and request is not None:
-            self._runtime.facts += journal_in(text_of(request))
+            self._runtime.facts += facts_in(json.loads(text_of(request)))
             self._take_on(resume(self.definition, self._runtime.facts))
         else:
             self._take_on(Decider(self.definition))
@@ -113,7 +113,7 @@ class SagaWorkflow:
         await self._until_done(asyncio.wait([driving, self._runtime.full], return_when=asyncio.FIRST_COMPLETED))
         await self._until_done(workflow.wait_condition(workflow.all_handlers_finished))
         if not driving.done():
-            text = json.dumps(journal_out(self._runtime.facts))
+            text = json.dumps(facts_out(self._runtime.facts))
             note = self._start.model_copy(update={"carried": True}).model_dump(exclude_defaults=True)
             workflow.continue_as_new(to_raw(text, note))
         driving.result()
@@ -170,7 +170,7 @@ class SagaWorkflow:
     @workflow.query(name="journal", description="Every fact so far: body and payload of each.")
     def journal(self) -> RawValue:
         """Return the journal as JSON."""
-        return to_raw(json.dumps(journal_out(self._runtime.facts)))
+        return to_raw(json.dumps(facts_out(self._runtime.facts)))
 
 
 def _refuse_time_limits() -> None:
@@ -181,16 +181,6 @@ def _refuse_time_limits() -> None:
         raise ApplicationError(
             f"{info.workflow_type} {info.workflow_id}: {text}", type="ServerError", non_retryable=True
         )
-
-
-def journal_out(facts: Sequence[f.Fact]) -> list[list[str | None]]:
-    """Return facts as JSON values: body and payload of each."""
-    return [[f.encode_fact(fact), fact.payload] for fact in facts]
-
-
-def journal_in(text: str) -> list[f.Fact]:
-    """Return the facts of a carried journal."""
-    return [f.decode_fact(body, payload) for body, payload in json.loads(text)]
 
 
 def text_or_fault(raw: RawValue | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from saga.errors import ParticipantError
+from saga.kernel import function_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -47,10 +48,7 @@ class Participants:
         if activity is None:
             msg = f"{call.name} is a nested saga; no participant performs it"
             raise ParticipantError(msg)
-        if activity.participant is None or activity.method is None:
-            return activity.function
-        function: Callable[[Any], Any] = getattr(self._participants[activity.participant], activity.method)
-        return function
+        return function_of(activity, self._participants)
 
 
 def _activities(definition: Definition) -> Iterator[Activity]:

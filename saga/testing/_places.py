@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextlib import AbstractContextManager, ExitStack
 
-__all__ = ("AbsentError", "first_in")
+__all__ = ("AbsentError", "first_in", "free_port")
 
 
 class AbsentError(Exception):
@@ -30,3 +31,10 @@ def first_in(
         except AbsentError as absent:
             reasons[name] = str(absent).strip()
     return None, reasons
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port

@@ -6,7 +6,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,7 +20,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from saga.testing._docker import expect_daemon
-from saga.testing._places import AbsentError
+from saga.testing._places import AbsentError, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
@@ -119,7 +118,7 @@ def served(initdb: Path, server: Path) -> Generator[str]:
     with _folder("saga-postgres-") as folder:
         _create(folder, initdb, password)
         for _ in range(ATTEMPTS):
-            url = URL.create(DRIVER, "saga", password, "127.0.0.1", _free_port(), "postgres")
+            url = URL.create(DRIVER, "saga", password, "127.0.0.1", free_port(), "postgres")
             with _running(folder, server, url) as process:
                 if _answers(process, url):
                     yield url.render_as_string(hide_password=False)
@@ -230,9 +229,3 @@ def _connect(url: URL) -> None:
 def _environment() -> dict[str, str]:
     # Nothing of PG* or of the locale may change what the server does.
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port

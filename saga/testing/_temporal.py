@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from saga.testing._docker import expect_daemon
-from saga.testing._places import AbsentError
+from saga.testing._places import AbsentError, free_port
 from saga.testing._temporal_cache import cached, fetched
 from saga.testing._temporal_fetch import CLI_VERSION, JAVA_VERSION, build, copy_jars, download, required
 from saga.testing._temporal_program import guarded
@@ -126,7 +125,7 @@ def served(command: Callable[[int], list[str]], port: int | None = None) -> Gene
     """Start a server on that port of the loopback, by default a free one, until the block ends."""
     said = ""
     for _ in range(ATTEMPTS):
-        chosen = _free_port() if port is None else port
+        chosen = free_port() if port is None else port
         address = f"127.0.0.1:{chosen}"
         with guarded(command(chosen), _environment()) as program:
             if _answers(address, START_SECONDS, program):
@@ -172,9 +171,3 @@ def _environment() -> dict[str, str]:
     # Nothing of TEMPORAL_* or of Java's options may change what the server does, and it calls nobody.
     path = os.environ.get("PATH", os.defpath)
     return {"PATH": path, "LC_ALL": "C", "TZ": "UTC", "TEMPORAL_VERSION_CHECK_DISABLED": "1"}
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port

@@ -13,6 +13,7 @@ import pytest
 from saga import EmbeddedEngine
 from tests.embedded._scripted import Scripted, script
 from tests.embedded._shop import Journey, Purchase, Shop
+from tests.embedded._steps import Slow, counted_steps
 
 MakeEngine = Callable[..., EmbeddedEngine]
 
@@ -68,3 +69,23 @@ def scripted() -> Generator[Scripted]:
     """What activities of the module `_scripted` do in this test, and what they noted."""
     with script() as one:
         yield one
+
+
+@pytest.fixture
+def alike(caplog: pytest.LogCaptureFixture) -> Generator[None]:
+    """Every run takes the same steps, and no exception ends in the loop's handler."""
+    with counted_steps():
+        yield
+    assert [record.message for record in caplog.records if record.name == "asyncio"] == []
+
+
+@pytest.fixture(params=[Purchase, Journey])
+def saga(request: pytest.FixtureRequest) -> Any:
+    """A saga whose payment is refused, so that it is compensated; one of them by way of a child."""
+    return request.param
+
+
+@pytest.fixture
+def slow() -> Slow:
+    """A participant whose activities take some steps of the loop."""
+    return Slow()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,32 +12,13 @@ import pytest
 from saga import EmbeddedEngine, SagaCompensatedError, SagaState
 from saga.errors import ActRefusedError, UnknownSagaError
 from saga.kernel import Cancel
-from tests.embedded._shop import Booking, Journey, Purchase
-from tests.embedded._steps import ENOUGH, Slow, counted_steps, engine_on, steps, told, undisturbed
+from tests.embedded._shop import Booking, Journey
+from tests.embedded._steps import ENOUGH, Slow, engine_on, steps, told, undisturbed
 
+pytestmark = pytest.mark.usefixtures("alike")
 CANCEL = "CancelRequested"
 STRIDE = 6
 """Of the second cancel, in steps; it begins elsewhere for each step of the first one."""
-
-
-@pytest.fixture(autouse=True)
-def _alike(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Every run takes the same steps, and no exception ends in the loop's handler."""
-    with counted_steps():
-        yield
-    assert [record.message for record in caplog.records if record.name == "asyncio"] == []
-
-
-@pytest.fixture(params=[Purchase, Journey])
-def saga(request: pytest.FixtureRequest) -> Any:
-    """A saga whose payment is refused, so that it is compensated; one of them by way of a child."""
-    return request.param
-
-
-@pytest.fixture
-def slow() -> Slow:
-    """A participant whose activities take some steps of the loop."""
-    return Slow()
 
 
 async def test_cancelling_the_caller_at_every_step_changes_nothing(saga: Any, slow: Slow, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -15,29 +15,11 @@ from saga import EmbeddedEngine, SagaCompensatedError
 from saga.errors import EngineClosedError
 from saga.kernel import _facts as f
 from tests.embedded._crash import World, recorded
-from tests.embedded._shop import Journey, Purchase, hangs
-from tests.embedded._steps import ENOUGH, Slow, counted_steps, engine_on, steps, told, undisturbed
+from tests.embedded._shop import Purchase, hangs
+from tests.embedded._steps import ENOUGH, Slow, engine_on, steps, told, undisturbed
 from tests.embedded._topologies import SEQUENCES
 
-
-@pytest.fixture(autouse=True)
-def _alike(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Every run takes the same steps, and no exception ends in the loop's handler."""
-    with counted_steps():
-        yield
-    assert [record.message for record in caplog.records if record.name == "asyncio"] == []
-
-
-@pytest.fixture(params=[Purchase, Journey])
-def saga(request: pytest.FixtureRequest) -> Any:
-    """A saga whose payment is refused, so that it is compensated; one of them by way of a child."""
-    return request.param
-
-
-@pytest.fixture
-def slow() -> Slow:
-    """A participant whose activities take some steps of the loop."""
-    return Slow()
+pytestmark = pytest.mark.usefixtures("alike")
 
 
 @pytest.mark.parametrize("grace", [timedelta(0), timedelta(seconds=5)])

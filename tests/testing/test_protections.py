@@ -42,7 +42,9 @@ def perform_before_durable(patch: pytest.MonkeyPatch) -> None:
 
     def impatient(self: Conductor, fact: f.Fact) -> None:
         apply(self, fact)
-        self._reconcile(10**9, asyncio.get_running_loop())
+        durable, self._durable = self._durable, 10**9
+        self._reconcile(asyncio.get_running_loop())
+        self._durable = durable
 
     patch.setattr(Conductor, "_apply", impatient)
 

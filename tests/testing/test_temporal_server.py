@@ -19,7 +19,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from saga.testing import _temporal
-from saga.testing._places import AbsentError
+from saga.testing._places import AbsentError, free_port
 from saga.testing.servers import ServerUnavailableError, temporal, temporal_time_skipping
 from tests import conftest
 
@@ -53,13 +53,6 @@ def listens(address: str) -> bool:
     except OSError:
         return False
     return True
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @contextmanager

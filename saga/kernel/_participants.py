@@ -1,0 +1,68 @@
+"""What an engine is given: the saga classes that it runs, and the real participants of their activities (S15)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from saga.errors import SagaError
+from saga.kernel._definition import definition_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from saga.kernel._activity import Activity
+    from saga.kernel._definition import Definition
+
+__all__ = ("definitions_of", "function_of", "missing_participants")
+
+
+def definitions_of(sagas: Iterable[type]) -> dict[str, Definition]:
+    """Return the definitions of sagas and of what is nested in them, by name.
+
+    Raises:
+        SagaError: if two of them have one name, or one is no saga class.
+    """
+    found: dict[str, Definition] = {}
+    waiting = [definition_of(saga) for saga in sagas]
+    while waiting:
+        definition = waiting.pop(0)
+        known = found.setdefault(definition.saga, definition)
+        if known is not definition:
+            msg = f"two saga classes are named {definition.saga}; give one of them another name with `name=`"
+            raise SagaError(msg)
+        waiting += [step.nested for step in definition.steps.values() if step.nested is not None]
+    return found
+
+
+def missing_participants(definitions: Iterable[Definition], participants: Mapping[str, object]) -> list[str]:
+    """Say which participants, and which of their methods, the sagas need and do not find."""
+    faults: dict[str, None] = {}
+    for definition in definitions:
+        for step in definition.steps.values():
+            for role in step.roles.values():
+                fault = None if role.activity is None else _fault(role.activity, participants)
+                if fault is not None:
+                    faults[f"{fault} ({definition.saga}.{step.name})"] = None
+    return list(faults)
+
+
+def _fault(activity: Activity, participants: Mapping[str, object]) -> str | None:
+    name = activity.participant
+    if name is None:
+        return None
+    if name not in participants:
+        return f"participant {name!r} is missing"
+    participant = participants[name]
+    if isinstance(participant, type):
+        return f"participant {name!r} is a class, {participant}; give an object of it"
+    if not callable(getattr(participant, str(activity.method), None)):
+        return f"participant {name!r}, a {type(participant).__name__}, has no method {activity.method!r}"
+    return None
+
+
+def function_of(activity: Activity, participants: Mapping[str, object]) -> Callable[[Any], Any]:
+    """Return the real function of an activity: itself, or a method of the participant that was given."""
+    if activity.participant is None or activity.method is None:
+        return activity.function
+    function: Callable[[Any], Any] = getattr(participants[activity.participant], activity.method)
+    return function
