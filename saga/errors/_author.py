@@ -61,7 +61,7 @@ class StepOrderError(SagaError):
 
 
 class NotDeterministicError(SagaError):
-    """`run` did I/O, used threads, or waits for something that no fact can bring.
+    """`run` did I/O, used threads, left a task behind, or waits for something that no fact can bring.
 
     Move the work into a step: what a step returns is journaled, what `run` does by itself is not.
     """

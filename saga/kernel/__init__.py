@@ -1,8 +1,9 @@
 """The rules, once: steps, saga class and its check, journal, deterministic loop, conductor, recovery."""
 
 from saga.kernel import _facts as facts
-from saga.kernel._activity import Activity, Codec, activity_of, codec_of, participant, resolved_hints
+from saga.kernel._activity import Activity, activity_of, participant, resolved_hints
 from saga.kernel._attempt import RECORDED, Attempt, attempt
+from saga.kernel._codec import Codec, codec_of
 from saga.kernel._compensatable import Compensatable, CompensatableStep
 from saga.kernel._conductor import Conductor
 from saga.kernel._context import StepContext, current_step, maybe_current_step

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import timedelta
 
-    from saga.kernel._activity import Activity, Codec
+    from saga.kernel._activity import Activity
+    from saga.kernel._codec import Codec
     from saga.kernel._policy import Policy
 
 __all__ = (

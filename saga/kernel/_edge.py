@@ -8,7 +8,7 @@ from saga.errors import InvalidRequestError, PayloadTooLargeError
 from saga.kernel._payloads import size_of
 
 if TYPE_CHECKING:
-    from saga.kernel._activity import Codec
+    from saga.kernel._codec import Codec
     from saga.kernel._instance import Instance
 
 __all__ = ("PAYLOAD_LIMIT", "Edge")

@@ -15,7 +15,7 @@ import sys
 from asyncio import events, tasks
 from collections import deque
 from contextlib import suppress
-from inspect import iscoroutine
+from inspect import CORO_CREATED, getcoroutinestate, iscoroutine
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias, TypeVar
 
 from saga.errors import NotDeterministicError
@@ -203,6 +203,11 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
     def _forget(self, task: asyncio.Task[Any]) -> None:
         if isinstance(task, _NumberedTask):
             self._live.pop(task.number, None)
+
+    def unbegun(self) -> list[str]:
+        """Return the names of the coroutines of tasks that were made, and neither begun nor cancelled."""
+        coros = [task.get_coro() for task in self._live.values() if not task.cancelling()]
+        return [one.__qualname__ for one in coros if iscoroutine(one) and getcoroutinestate(one) == CORO_CREATED]
 
     def get_debug(self) -> bool:
         """Return False: debug mode reads clocks."""

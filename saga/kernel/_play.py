@@ -263,6 +263,7 @@ class Play:
             saga = self._definition.cls()
             saga._play = self  # noqa: SLF001 - set here, so that authors may write an __init__ of their own
             result = await saga.run(request)
+            self._refuse_to_leave_behind(self._loop.unbegun())
             self.result = self._host.edge.encode(self._definition.result, result, "run")
         except (GeneratorExit, KeyboardInterrupt):
             raise  # the play was dropped, or somebody wants the process to end: no fact about the saga
@@ -270,6 +271,14 @@ class Play:
             self.error = error
         self.ended = True
         self._loop.quit()
+
+    def _refuse_to_leave_behind(self, tasks: list[str]) -> None:
+        if tasks:
+            msg = (
+                f"run returned while {', '.join(tasks)} had not begun, and would never run. "
+                "Await every task that run creates; a TaskGroup does that by itself"
+            )
+            raise NotDeterministicError(msg)
 
     def _seconds(self) -> float:
         return (self._host.now() - self._started_at).total_seconds()

@@ -9,6 +9,7 @@ import random as random_numbers
 import sys
 import textwrap
 import warnings
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 from saga.errors import NotDeterministicWarning, OutsideSagaError
@@ -18,7 +19,7 @@ from saga.kernel._definition import short_place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from saga.kernel._definition import Definition
 
@@ -98,8 +99,15 @@ class Saga(metaclass=_SagaType):
         return self.__play("random").random()
 
     async def sleep(self, duration: timedelta) -> None:
-        """Wait durably; a restart in between does not start the wait again."""
+        """Wait durably; a restart in between does not start the wait again.
+
+        Raises:
+            TypeError: if `duration` is no timedelta.
+        """
         self.__play("sleep")
+        if not isinstance(cast("object", duration), timedelta):
+            msg = f"self.sleep takes a timedelta, not {duration!r}; write self.sleep(timedelta(seconds=...))"
+            raise TypeError(msg)
         await asyncio.sleep(duration.total_seconds())
 
     def __play(self, name: str) -> _Play:

@@ -175,17 +175,6 @@ def test_nothing_is_called_after_run_returned() -> None:
     assert driven.registered == ["fee.1", "debit.1", "debit.1/compensation"]
 
 
-def test_a_task_that_never_began_when_run_returned_calls_nothing() -> None:
-    """Making a task is not making a call."""
-
-    async def program(saga: Steps, amount: int) -> str:
-        task = asyncio.create_task(saga.debit(1))
-        return task.get_name()
-
-    driven = Driven(transfer(program))
-    assert driven.log == ["SagaStarted", "SagaCompleted"]
-
-
 def test_a_finally_that_calls_a_step_while_recovery_begins_calls_nothing() -> None:
     """When recovery has begun, `run` is closed; what its `finally` would do is refused."""
 

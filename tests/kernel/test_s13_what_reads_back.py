@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel, Field, SecretStr, model_validator
 
 from saga.errors import InvalidRequestError
-from saga.kernel._activity import codec_of
+from saga.kernel._codec import codec_of
 
 
 class Euros(BaseModel):
@@ -87,3 +87,23 @@ def test_what_stays_the_same_is_written(type_: Any, value: object) -> None:
     """A participant may return a subclass of what it declared: what was declared is kept."""
     codec = codec_of(type_)
     assert codec.encode(codec.decode(codec.encode(value))) == codec.encode(value)
+
+
+@pytest.mark.parametrize(("levels", "fits"), [(100, True), (101, False), (150, False)])
+def test_a_payload_has_a_limit_of_nesting(levels: int, *, fits: bool) -> None:
+    """What one level more could not be read inside an effect, and its compensation would be stuck for ever."""
+    value: Any = 0
+    for _ in range(levels):
+        value = [value]
+    codec = codec_of(Any)
+    if fits:
+        assert codec.decode(codec.encode(value)) == value
+    else:
+        with pytest.raises(InvalidRequestError, match="more than 100 levels"):
+            codec.encode(value)
+
+
+def test_many_values_side_by_side_are_not_deep() -> None:
+    """Only nesting counts, not how many lists there are."""
+    codec = codec_of(list[list[str]])
+    assert codec.encode([["[" * 300]] * 500)

@@ -340,6 +340,18 @@ def test_an_activity_without_a_stable_name_is_refused(function: Any) -> None:
     )
 
 
+def test_two_functions_of_one_name_are_refused() -> None:
+    """A worker that is asked for `pay` could perform either."""
+
+    def made() -> Any:
+        def pay(amount: int) -> str:
+            raise NotImplementedError
+
+        return pay
+
+    assert "two functions are named pay" in fault(fee=ReadOnly(made()), pay=ReadOnly(made()))
+
+
 def test_a_step_where_an_activity_belongs_is_refused() -> None:
     """In the class body a step hides the function of the same name."""
     with pytest.raises(SagaDefinitionError, match="fee: it is given the step 'debit', whose name hides the function's"):

@@ -216,3 +216,42 @@ def test_sets_of_tasks_are_visited_in_order_of_creation() -> None:
     for call in list(driven.in_flight):
         driven.rejected(call)
     assert driven.result == '"' + " ".join(str(number) for number in range(50)) + '"'
+
+
+def test_a_task_that_never_began_is_not_forgotten() -> None:
+    """Run returned at once, so the step of the task would never be called, and nobody would notice."""
+
+    async def notify(saga: Steps, amount: int) -> None:
+        await saga.debit(amount)
+
+    async def program(saga: Steps, amount: int) -> str:
+        _ = asyncio.create_task(notify(saga, amount))  # noqa: RUF006 - the mistake
+        return ""
+
+    driven = Driven(transfer(program))
+    assert driven.log == ["SagaStarted", "SagaStuck code bug"]
+    assert "notify had not begun" in str(driven.facts)
+
+
+def test_a_task_that_was_cancelled_before_it_began_is_no_mistake() -> None:
+    """A race that is over, or a TaskGroup that gave up, leaves such tasks."""
+
+    async def program(saga: Steps, amount: int) -> str:
+        asyncio.create_task(saga.debit(amount)).cancel()
+        return ""
+
+    assert Driven(transfer(program)).log[-1] == "SagaCompleted"
+
+
+async def _sleep(saga: Steps) -> None:
+    await saga.sleep(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def test_sleep_takes_a_timedelta() -> None:
+    """A number could be seconds or minutes; the error says what to write."""
+
+    async def program(saga: Steps, amount: int) -> str:
+        await _sleep(saga)
+        return ""
+
+    assert "self.sleep(timedelta(seconds=...))" in str(Driven(transfer(program)).facts)
