@@ -21,6 +21,7 @@ from saga.kernel._view import DecisionView, SagaView, ending_of, view_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from saga.kernel._codec import Codec
     from saga.kernel._definition import Definition, RoleDefinition
     from saga.kernel._engine import Journals
     from saga.kernel._facts import Fact
@@ -97,12 +98,14 @@ class SagaHandle(Generic[Result]):
             ActRefusedError: if the instance has ended, or if the answer was ignored, because there is another one,
                 time is up, or the saga is compensating. The journal holds an answer that was ignored, too.
         """
-        known = self._definition.decisions.get(_declared(decision, Decision).name)
+        known = self._definition.decisions.get(self._declared(decision, Decision).name)
         if known is None:
             declared = ", ".join(self._definition.decisions) or "none"
-            msg = f"{self._definition.saga} declares no decision {decision.name!r}; it declares {declared}"
+            which = repr(decision.name) if decision.name else "that is no class attribute"
+            msg = f"{self._what} declares no decision {which}; it declares {declared}"
             raise UnknownSagaError(msg)
-        name, payload = call_name(decision.name, _number(call)), known.answer.encode(answer)
+        name = call_name(decision.name, self._number(call))
+        payload = self._encoded(known.answer, answer, f"the answer to {name}")
         await self._send(Decide, call=name, payload=payload, by=by, why=why)
         try:
             view = await self.view()
@@ -138,10 +141,11 @@ class SagaHandle(Generic[Result]):
             InvalidRequestError: if the output does not fit the step's type.
         """
         name, action = self._call(step, call, within)
-        _check_verdict(self.id, verdict)
         payload = None
+        if not isinstance(cast("object", verdict), (Happened, DidNotHappen)):
+            raise self._refused(f"resolve takes Happened(output) or DidNotHappen(), not {type(verdict).__name__}")
         if isinstance(verdict, Happened) and action.returns is not None:
-            payload = action.returns.encode(verdict.output)
+            payload = self._encoded(action.returns, verdict.output, f"the output of {name}")
         fields = {"call": name, "finding": verdict.finding, "payload": payload}
         await self._act(Resolve, seen, by=by, why=why, **fields)
 
@@ -205,14 +209,13 @@ class SagaHandle(Generic[Result]):
 
     def _call(self, step: Step[Any, Any] | Nested[Any, Any], call: int, within: str) -> tuple[str, RoleDefinition]:
         """Return the name of a call and the action of its step, in a nested saga's where `within` says so."""
-        name = _declared(step, Step).name
-        full = f"{_children(within)}/{name}" if within else name
-        return call_name(full, _number(call)), self._definition.step(full).action
+        name = self._declared(step, Step).name
+        full = f"{self._children(within)}/{name}" if within else name
+        return call_name(full, self._number(call)), self._definition.step(full).action
 
     async def _act(self, kind: type[Any], seen: SagaView | None, **fields: object) -> None:  # one of the requests
         if seen is not None and seen.id != self.id:
-            msg = f"{self.id}: seen is a view of {seen.id}; give the view of this instance, or none"
-            raise InvalidRequestError(msg)
+            raise self._refused(f"seen is a view of {seen.id}; give the view of this instance, or none")
         await self._send(kind, seen=None if seen is None else seen.facts, **fields)
 
     async def _send(self, kind: type[Any], **fields: object) -> None:  # one of the requests
@@ -220,30 +223,41 @@ class SagaHandle(Generic[Result]):
             request = kind(**fields)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
-            msg = f"{self.id}: {first['loc'][0] if first['loc'] else 'request'}: {first['msg']}"
-            raise InvalidRequestError(msg) from None
+            raise self._refused(f"{first['loc'][0] if first['loc'] else 'request'}: {first['msg']}") from None
         await self._journals.send(self.id, request)
 
+    # -- what a caller may get wrong ---------------------------------------------------------
 
-def _check_verdict(id: str, verdict: object) -> None:
-    if not isinstance(verdict, (Happened, DidNotHappen)):
-        msg = f"{id}: resolve takes Happened(output) or DidNotHappen(), not {type(verdict).__name__}"
-        raise InvalidRequestError(msg)
+    @property
+    def _what(self) -> str:
+        return f"{self._definition.saga} {self.id}"
 
+    def _refused(self, text: str) -> InvalidRequestError:
+        return InvalidRequestError(f"{self._what}: {text}; nothing was sent")
 
-def _declared(one: Declaration, kind: type[Declared]) -> Declaration:
-    # Callers without a type checker give the name of a call, as it stands on the page of a STUCK instance.
-    if not isinstance(one, kind):
-        msg = f"give the {kind.__name__.lower()} as declared, such as MoneyTransfer.debit, and its call=; not {one!r}"
-        raise InvalidRequestError(msg)
-    return one
+    def _encoded(self, codec: Codec, value: object, what: str) -> str:
+        try:
+            return codec.encode(value)
+        except InvalidRequestError as error:
+            msg = f"{self._what}: {what} was refused and nothing was sent; {error}"
+            raise InvalidRequestError(msg) from None
 
+    def _declared(self, one: Declaration, kind: type[Declared]) -> Declaration:
+        # Callers without a type checker give the name of a call, as it stands on the page of a STUCK instance.
+        if not isinstance(one, kind):
+            text = f"give the {kind.__name__.lower()} as declared, such as MoneyTransfer.debit, and its call="
+            raise self._refused(f"{text}, not {one!r}")
+        return one
 
-def _children(within: str) -> str:
-    if not all(split_call(part)[1] for part in within.split("/")):
-        msg = f"within names calls of nested sagas, such as pay.1 or order.1/pay.1; {within!r} is none"
-        raise InvalidRequestError(msg)
-    return within
+    def _children(self, within: str) -> str:
+        if not all(split_call(part)[1] for part in within.split("/")):
+            raise self._refused(f"within names calls of nested sagas, such as pay.1; {within!r} is none")
+        return within
+
+    def _number(self, call: object) -> int:
+        if isinstance(call, bool) or not isinstance(call, int) or call < 1:
+            raise self._refused(f"call counts the uses of a step in run from 1; {call!r} is none")
+        return call
 
 
 def _taken(view: SagaView, call: str, payload: str, by: str) -> DecisionView:
@@ -257,10 +271,3 @@ def _taken(view: SagaView, call: str, payload: str, by: str) -> DecisionView:
         text = "its time was up" if known is not None and known.timed_out else "the saga compensates"
     msg = f"{view.saga} {view.id} is {view.state}: the answer to {call} is journaled and ignored, {text}"
     raise ActRefusedError(msg)
-
-
-def _number(call: object) -> int:
-    if isinstance(call, bool) or not isinstance(call, int) or call < 1:
-        msg = f"call counts the uses of a step in run from 1; {call!r} is none"
-        raise InvalidRequestError(msg)
-    return call

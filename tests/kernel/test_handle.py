@@ -219,7 +219,7 @@ async def test_a_decision_that_the_class_does_not_declare_is_refused() -> None:
             return ""
 
     handle, sent = handle_of(Driven(Transfer))
-    with pytest.raises(UnknownSagaError, match="Transfer declares no decision 'approval'"):
+    with pytest.raises(UnknownSagaError, match="Transfer transfer-42 declares no decision 'approval'"):
         await handle.decide(Other.approval, answer=True, by="rita")
     assert sent == []
 
@@ -265,3 +265,14 @@ async def test_the_view_is_what_the_journal_tells() -> None:
     view = await handle.view()
     assert [(call.name, call.state) for call in view.calls] == [("debit.1", "done"), ("credit.1", "in flight")]
     assert repr(handle) == "SagaHandle(Transfer transfer-42)"
+
+
+async def test_what_is_refused_names_the_instance_and_says_that_nothing_was_sent() -> None:
+    """An operator has many windows open."""
+    handle, sent = handle_of(Driven(Transfer))
+    wrong: Any = "maybe"
+    with pytest.raises(InvalidRequestError, match=r"Transfer transfer-42: the answer to review.1 .* nothing was sent"):
+        await handle.decide(Transfer.review, wrong, by="ann")
+    with pytest.raises(InvalidRequestError, match=r"Transfer transfer-42: call counts .* nothing was sent"):
+        await handle.decide(Transfer.review, True, call=0, by="ann")
+    assert sent == []
