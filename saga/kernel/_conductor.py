@@ -80,7 +80,7 @@ class Conductor:
         self._due = None
         while (first := self.decider.next_due()) is not None and first[1] <= self._runtime.now():
             self._apply(f.TimerFired(at=self._now(), timer=first[0]))
-            if self.left or self._error is not None:
+            if self._closed:
                 return
         self._wake()  # a tick that came a moment early sets the alarm again
 
@@ -91,7 +91,7 @@ class Conductor:
             ActRefusedError: if the request makes no sense in this state.
         """
         acknowledged: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if self.left or self._error is not None:
+        if self._closed:
             acknowledged.cancel()
             return acknowledged
         self._apply(admit(self.decider, request, self._now()))
@@ -101,9 +101,14 @@ class Conductor:
             acknowledged.cancel()  # its fact was not recorded
         return acknowledged
 
+    @property
+    def _closed(self) -> bool:
+        """Whether nothing is noted any more: it would follow facts that are missing, or that somebody else added."""
+        return self.left or self._error is not None
+
     def _apply(self, fact: f.Fact) -> None:
-        if self.left or self._error is not None:
-            return  # what comes now would follow facts that somebody else may have added, or that are missing
+        if self._closed:
+            return
         try:
             self.decider.apply(fact)
             self._record()
