@@ -19,6 +19,7 @@ from inspect import CORO_CREATED, getcoroutinestate, iscoroutine
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias, TypeVar
 
 from saga.errors import NotDeterministicError
+from saga.kernel._closing import close, close_now
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
@@ -115,7 +116,7 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         host = self._enter()
         try:
             for task in list(self._live.values()):
-                _close(task)
+                close(task)
         finally:
             _leave(host)
             self._live.clear()
@@ -137,7 +138,7 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         if events._get_running_loop() is not self:  # noqa: SLF001 - as above
             return  # found by the garbage collector at a time that no replay would repeat
         if self._closed:
-            _close_now(generator.aclose())
+            close_now(generator.aclose())
         else:
             _ = self.create_task(generator.aclose())
 
@@ -267,33 +268,6 @@ def _stopped() -> float:
 
 def _ignored(_number: int, _handle: asyncio.TimerHandle) -> None:
     """A timer that is set after the loop was dropped never fires."""
-
-
-_CLOSINGS = 100
-"""How often a coroutine that awaits while it is closed is closed again."""
-
-
-def _close(task: asyncio.Task[Any]) -> None:
-    task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - asyncio's own switch for loops that drop tasks
-    close = getattr(task.get_coro(), "close", None)  # a task that ended eagerly has none
-    if close is None:
-        return
-    for _ in range(_CLOSINGS):
-        try:
-            close()
-        except RuntimeError:
-            continue  # it awaited something while it was closed, as a TaskGroup does, and waits there now
-        except BaseException:  # noqa: BLE001 - the author's cleanup may fail; the saga has moved on without it
-            return
-        else:
-            return
-
-
-def _close_now(closing: Coroutine[Any, Any, None]) -> None:
-    with suppress(BaseException):  # as above
-        closing.send(None)
-    with suppress(BaseException):
-        closing.close()
 
 
 def _refusal(name: str) -> Callable[..., NoReturn]:
