@@ -23,7 +23,7 @@ from .models import (
     UnknownAccount,
 )
 
-__all__ = ("AccountState", "Bank", "LedgerLine", "OpenAccount")
+__all__ = ("REFUSALS", "AccountState", "Bank", "LedgerLine", "OpenAccount", "available", "post")
 
 
 class AccountState(StrEnum):
@@ -95,17 +95,17 @@ class Bank:
     def debit(self, debit: Debit) -> Posting:
         """Take money from an account."""
         with Session(self.engine) as session, session.begin():
-            return barrier.once(session, self._debit, debit, rejects=[InsufficientFunds, *_REFUSALS])
+            return barrier.once(session, self._debit, debit, rejects=[InsufficientFunds, *REFUSALS])
 
     def refund(self, effect: Effect[Debit, Posting]) -> None:
         """Give back what a debit took; the barrier knows whether it took anything."""
         with Session(self.engine) as session, session.begin():
-            barrier.once(session, self._refund, effect, rejects=_REFUSALS)
+            barrier.once(session, self._refund, effect, rejects=REFUSALS)
 
     def credit(self, credit: Credit) -> Posting:
         """Give money to an account."""
         with Session(self.engine) as session, session.begin():
-            return barrier.once(session, self._credit, credit, rejects=_REFUSALS)
+            return barrier.once(session, self._credit, credit, rejects=REFUSALS)
 
     def find_credit(self, _: Credit) -> Finding[Posting]:
         """Tell whether a credit happened, and if not, make sure that it never will."""
@@ -115,19 +115,19 @@ class Bank:
     # -- what each of them does inside its transaction -----------------------------------
 
     def _debit(self, session: Session, debit: Debit) -> Posting:
-        account = _available(session, debit.account)
+        account = available(session, debit.account)
         if account.cents < _cents(debit.amount):
             msg = f"{debit.account} holds less than {debit.amount} EUR"
             raise InsufficientFunds(msg)
-        return _post(session, account, -debit.amount, key=current_step().key)
+        return post(session, account, -debit.amount, key=current_step().key)
 
     def _refund(self, session: Session, effect: Effect[Debit, Posting]) -> None:
-        account = _available(session, effect.input.account)
-        _post(session, account, effect.input.amount, key=current_step().key)
+        account = available(session, effect.input.account)
+        post(session, account, effect.input.amount, key=current_step().key)
 
     def _credit(self, session: Session, credit: Credit) -> Posting:
-        account = _available(session, credit.account)
-        return _post(session, account, credit.amount, key=current_step().key)
+        account = available(session, credit.account)
+        return post(session, account, credit.amount, key=current_step().key)
 
     # -- over the counter ----------------------------------------------------------------
 
@@ -147,7 +147,7 @@ class Bank:
     def post_by_hand(self, number: str, amount: Decimal, *, key: str) -> None:
         """Post what a clerk decided, whatever the account's state."""
         with Session(self.engine) as session, session.begin():
-            _post(session, session.get_one(_Account, number), amount, key=key)
+            post(session, session.get_one(_Account, number), amount, key=key)
 
     # -- for the auditor -----------------------------------------------------------------
 
@@ -181,10 +181,11 @@ class Bank:
         self.engine.dispose()
 
 
-_REFUSALS = (UnknownAccount, AccountClosed, AccountFrozen)
+REFUSALS = (UnknownAccount, AccountClosed, AccountFrozen)
+"""Why a bank moves no money on an account."""
 
 
-def _available(session: Session, number: str) -> _Account:
+def available(session: Session, number: str) -> _Account:
     """Return an account that money can be moved on, locked where the database can."""
     account = session.get(_Account, number, with_for_update=True)
     if account is None:
@@ -197,7 +198,8 @@ def _available(session: Session, number: str) -> _Account:
     return account
 
 
-def _post(session: Session, account: _Account, amount: Decimal, *, key: str) -> Posting:
+def post(session: Session, account: _Account, amount: Decimal, *, key: str) -> Posting:
+    """Change a balance, and say so in the ledger."""
     line = _Line(key=key, account=account.number, cents=_cents(amount))
     account.cents += line.cents
     session.add(line)

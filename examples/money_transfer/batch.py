@@ -36,18 +36,18 @@ class News(BaseModel):
     text: str = ""
 
 
-async def run_batch(engine: Engine, orders: Iterable[Order], tell: Callable[[News], None]) -> None:
+async def run_batch(engine: Engine, orders: Iterable[Order], tell: Callable[[News], None], *, prefix: str = "") -> None:
     """Start every transfer and follow it to its end, or until it is STUCK.
 
     Whatever was started before, in this process or another, goes on where its journal ends: the same id with
-    the same request is the same saga.
+    the same request is the same saga. An id is the prefix and the order's reference.
     """
     free = asyncio.Semaphore(AT_ONCE)
 
     async def carry_out(order: Order) -> None:
         async with free:
-            handle = await engine.start(MoneyTransfer, order.transfer, id=order.id)
-            tell(News(id=order.id, what="acknowledged"))
+            handle = await engine.start(MoneyTransfer, order.transfer, id=prefix + order.id)
+            tell(News(id=handle.id, what="acknowledged"))
             await _follow(handle, order.transfer, tell)
 
     async with asyncio.TaskGroup() as group:

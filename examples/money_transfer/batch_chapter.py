@@ -50,7 +50,7 @@ async def carry_out(stage: Stage, *, rows: int, kill: bool) -> BatchReport:
     with Progress(*columns, console=stage.console, disable=stage.console.quiet) as progress:
         bar = progress.add_task("transfers", total=total)
         while len(report.ended) < total:
-            async with Child.running(stage.directory, path) as child:
+            async with Child.running(stage.directory, path, stage.world.engines) as child:
                 async for news in child.news():
                     report.note(news)
                     progress.update(bar, completed=len(report.ended))

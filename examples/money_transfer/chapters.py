@@ -56,10 +56,11 @@ def _transfer(amount: str, *, target: str = TARGET) -> Transfer:
 
 async def happy_path(stage: Stage) -> Sequence[SagaView]:
     """Everything works."""
+    id = stage.world.id_of("happy-path")
     async with stage.world.engine() as engine:
-        receipt = await engine.run(MoneyTransfer, _transfer("120.00"), id="happy-path")
-        again = await engine.run(MoneyTransfer, _transfer("120.00"), id="happy-path")
-        view = await (await engine.get(MoneyTransfer, "happy-path")).view()
+        receipt = await engine.run(MoneyTransfer, _transfer("120.00"), id=id)
+        again = await engine.run(MoneyTransfer, _transfer("120.00"), id=id)
+        view = await (await engine.get(MoneyTransfer, id)).view()
     stage.show(view)
     same = "the same receipt" if again == receipt else "ANOTHER RECEIPT"
     stage.say(f"Started again with the same id, it returns {same}: nothing moves twice.")
@@ -68,8 +69,9 @@ async def happy_path(stage: Stage) -> Sequence[SagaView]:
 
 async def compensated(stage: Stage) -> Sequence[SagaView]:
     """The target account is closed: the debit is refunded."""
+    id = stage.world.id_of("closed-account")
     async with stage.world.engine() as engine:
-        handle = await engine.start(MoneyTransfer, _transfer("80.00", target=CLOSED), id="closed-account")
+        handle = await engine.start(MoneyTransfer, _transfer("80.00", target=CLOSED), id=id)
         stage.say(await _ending(handle))
         view = await handle.view()
     stage.show(view)
@@ -87,9 +89,9 @@ async def in_doubt(stage: Stage) -> Sequence[SagaView]:
     return [arrived, lost]
 
 
-async def _credited_by(bank: Bank, stage: Stage, id: str) -> SagaView:
+async def _credited_by(bank: Bank, stage: Stage, name: str) -> SagaView:
     async with stage.world.engine(target_bank=bank) as engine:
-        handle = await engine.start(MoneyTransfer, _transfer("200.00"), id=id)
+        handle = await engine.start(MoneyTransfer, _transfer("200.00"), id=stage.world.id_of(name))
         await _ending(handle)
         view = await handle.view()
         facts = [fact async for fact in handle.facts() if getattr(fact, "call", "").startswith("credit.1")]
@@ -105,11 +107,12 @@ async def killed(stage: Stage) -> Sequence[SagaView]:
     path = stage.directory / "eight.csv"
     rows = [f"{one},{SOURCE},{TARGET},{10 + n}.00,bakery.1@example.org" for n, one in enumerate(references)]
     path.write_text("\n".join(["reference,source,target,amount,owner", *rows, ""]), encoding="utf-8")
-    async with Child.running(stage.directory, path, late=timedelta(minutes=1)) as child:
+    engines = stage.world.engines
+    async with Child.running(stage.directory, path, engines, late=timedelta(minutes=1)) as child:
         await _until_debited(stage.world, references, child)
         await child.kill()
     stage.say(f"Process {child.pid} got SIGKILL. The bank made {len(rows)} debits; the journal knows of none.")
-    async with Child.running(stage.directory, path) as child:
+    async with Child.running(stage.directory, path, engines) as child:
         async for _ in child.news():
             pass
     stage.say(f"Process {child.pid} went on where the journal ends, and ran to the end.")
@@ -128,14 +131,15 @@ async def _until_debited(world: World, references: Sequence[str], child: Child) 
 
 
 def _debits(world: World, references: Sequence[str]) -> int:
-    keys = {f"{one}/debit.1" for one in references}
+    keys = {f"{world.id_of(one)}/debit.1" for one in references}
     return sum(line.key in keys for line in world.north.ledger())
 
 
 async def stuck(stage: Stage) -> Sequence[SagaView]:
     """A refund is refused: the saga is STUCK and waits for an operator."""
+    id = stage.world.id_of("frozen-account")
     async with stage.world.engine() as engine:
-        handle = await engine.start(MoneyTransfer, _transfer("25000.00"), id="frozen-account")
+        handle = await engine.start(MoneyTransfer, _transfer("25000.00"), id=id)
         await _until_fact(handle, "DecisionAwaited")
         if (await handle.view()).state is SagaState.RUNNING:  # else an interrupted run came further than this
             stage.say("While a large transfer waits for its review, the source account is frozen.")
@@ -173,5 +177,5 @@ async def _ending(handle: SagaHandle[Receipt]) -> str:
 
 async def _views(stage: Stage, references: Sequence[str]) -> list[SagaView]:
     async with stage.world.engine() as engine:
-        handles = [await engine.get(MoneyTransfer, one) for one in references]
+        handles = [await engine.get(MoneyTransfer, stage.world.id_of(one)) for one in references]
         return [await handle.view() for handle in handles]

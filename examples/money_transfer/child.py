@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from .batch import News
+from .engines import Engines, Temporal
 
 __all__ = ("Child",)
 
@@ -26,13 +27,14 @@ class Child:
     @classmethod
     @asynccontextmanager
     async def running(
-        cls, directory: Path, transfers: Path, *, late: timedelta = timedelta(0)
+        cls, directory: Path, transfers: Path, engines: Engines, *, late: timedelta = timedelta(0)
     ) -> AsyncGenerator["Child"]:
-        """Start a worker; it is killed if it still runs when the block is left."""
+        """Start a worker on an engine of the same kind; it is killed if it still runs when the block is left."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", f"{__package__}.worker", str(directory), str(transfers)),
             *("--late", str(late.total_seconds())),
+            *_server(engines),
             stdout=asyncio.subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is for this process, which ends that one
             # It finds what this process finds, wherever either was started.
@@ -80,3 +82,9 @@ class Child:
         if self._process.returncode is None:
             self._process.kill()
         await self._process.wait()
+
+
+def _server(engines: Engines) -> tuple[str, ...]:
+    if isinstance(engines, Temporal):
+        return ("--address", engines.address, "--task-queue", engines.task_queue)
+    return ()

@@ -7,14 +7,15 @@ import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from rich.console import Console
 
 from saga import SagaView
 
-from .batch_chapter import carry_out
+from .batch_chapter import BatchReport, carry_out
 from .chapters import Stage, compensated, happy_path, in_doubt, killed, stuck
+from .engines import Engines, ServerMissingError, Temporal, prepare
 from .folder import FolderError, RunFolder, opened
 from .proof import prove
 from .report import Chapter, Report, show_batch, show_proof
@@ -32,7 +33,7 @@ NOBODY_READS = 141
 CHAPTERS = (happy_path, compensated, in_doubt, killed, stuck)
 
 
-def main(*, transfers: int, kill: bool, as_json: bool, directory: str | None) -> int:
+def main(*, transfers: int, kill: bool, as_json: bool, directory: str | None, server: str | None = None) -> int:
     """Run the demo.
 
     Args:
@@ -41,6 +42,7 @@ def main(*, transfers: int, kill: bool, as_json: bool, directory: str | None) ->
         as_json: Print one JSON document instead of the story.
         directory: Where the databases are kept: an empty or new folder, or that of a run that was interrupted, which
             then goes on; None for a temporary one.
+        server: Address of a Temporal server, to run on its engine; None for the embedded one.
 
     Returns:
         0 if the proof holds, 1 if it does not, 2 if the arguments do not allow a run, 130 if it was interrupted,
@@ -49,14 +51,17 @@ def main(*, transfers: int, kill: bool, as_json: bool, directory: str | None) ->
     if not 1 <= transfers <= MOST:
         return _refuse(f"{transfers:,} transfers cannot be made; give 1 or more, at most {MOST:,}", as_json=as_json)
     try:
-        with opened(directory, rows=transfers) as folder:
-            report = asyncio.run(_run(folder, _console(quiet=as_json), kill=kill))
+        if server is not None:
+            prepare()
+        with opened(directory, rows=transfers, engine="embedded" if server is None else "temporal") as folder:
+            engines = None if server is None else Temporal(server, folder.task_queue)
+            report = asyncio.run(_run(folder, _console(quiet=as_json), engines, kill=kill))
             folder.finish()
             _print(report, as_json=as_json)
-    except FolderError as error:
+    except (FolderError, ServerMissingError) as error:
         return _refuse(str(error), as_json=as_json)
     except KeyboardInterrupt:
-        return _refuse(_interrupted(directory), as_json=as_json, code=INTERRUPTED)
+        return _refuse(_interrupted(directory, server), as_json=as_json, code=INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python still writes at its end
         return NOBODY_READS
@@ -80,10 +85,11 @@ def _print(report: Report, *, as_json: bool) -> None:
         print(report.model_dump_json(indent=2), flush=True)
 
 
-def _interrupted(directory: str | None) -> str:
+def _interrupted(directory: str | None, server: str | None) -> str:
     if directory is None:
         return "interrupted; its temporary folder is gone. With --directory DIR a run goes on after an interruption"
-    return f"interrupted; nothing is lost. It goes on with: saga demo --directory {shlex.quote(directory)}"
+    again = f"python -m {__package__} --engine temporal --address {shlex.quote(server)}" if server else "saga demo"
+    return f"interrupted; nothing is lost. It goes on with: {again} --directory {shlex.quote(directory)}"
 
 
 def _refuse(reason: str, *, as_json: bool, code: int = 2) -> int:
@@ -93,11 +99,11 @@ def _refuse(reason: str, *, as_json: bool, code: int = 2) -> int:
     return code
 
 
-async def _run(folder: RunFolder, console: Console, *, kill: bool) -> Report:
+async def _run(folder: RunFolder, console: Console, engines: Engines | None, *, kill: bool) -> Report:
     began = time.perf_counter()
     if folder.resumed:
         console.print(f"A run of {folder.rows} rows was interrupted here; it goes on.")
-    with World.at(folder.path) as world:
+    with World.at(folder.path, engines) as world:
         world.open_accounts(times=-(-folder.rows // count_rows(TRANSFERS)))
         stage = Stage(folder.path, world, console)
         chapters = [await _play(stage, folder, number, one) for number, one in enumerate(CHAPTERS, start=1)]
@@ -106,9 +112,10 @@ async def _run(folder: RunFolder, console: Console, *, kill: bool) -> Report:
         show_batch(console, batch)
         _title(console, "The proof.")
         async with world.engine() as engine:
-            proof = await prove(world, engine, acknowledged=batch.acknowledged)
+            proof = await prove(world, engine, acknowledged=_acknowledged(chapters, batch))
         show_proof(console, proof)
     return Report(
+        engine=world.engines.name,
         rows=folder.rows,
         accepted=len(batch.orders.accepted),
         refused=batch.orders.refused,
@@ -119,6 +126,10 @@ async def _run(folder: RunFolder, console: Console, *, kill: bool) -> Report:
         holds=proof.holds,
         proof=proof,
     )
+
+
+def _acknowledged(chapters: Iterable[Chapter], batch: BatchReport) -> set[str]:
+    return batch.acknowledged.union(*(chapter.states for chapter in chapters))
 
 
 async def _play(

@@ -11,6 +11,7 @@ __all__ = (
     "AccountFrozen",
     "AccountNumber",
     "AccountUnavailable",
+    "Address",
     "Credit",
     "Debit",
     "Euros",

@@ -30,6 +30,7 @@ class Report(BaseModel):
     """What the demo did, for programs.
 
     Attributes:
+        engine: Which engine carried everything out.
         rows: Rows of the file.
         accepted: How many of them were carried out.
         refused: The others, with their line numbers.
@@ -43,6 +44,7 @@ class Report(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    engine: str
     rows: int
     accepted: int
     refused: tuple[Refused, ...]

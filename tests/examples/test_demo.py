@@ -193,6 +193,32 @@ async def test_an_interrupted_chapter_can_be_told_again(
         assert (await prove(stage.world, engine)).holds
 
 
+def test_demo_without_its_server_says_so(tmp_path: Path) -> None:
+    """Nothing is tried, and the command that starts one is told; nothing but the error is printed."""
+    done = run_demo("--engine", "temporal", "--address", "127.0.0.1:1", "--json", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    told = json.loads(done.stderr)["error"]["message"]
+    assert told == (
+        "no Temporal server answers at 127.0.0.1:1; give its --address, or start one: temporal server start-dev"
+    )
+    lone = run_demo("--address", "127.0.0.1:1", cwd=tmp_path)
+    assert (lone.returncode, "--address is for --engine temporal" in lone.stderr) == (2, True)
+
+
+def test_an_interrupted_demo_on_a_server_says_how_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command names the engine and the server again."""
+    monkeypatch.setattr(demo, "CHAPTERS", (interrupting,))
+    monkeypatch.setattr(demo, "prepare", lambda: None)  # it belongs to the whole process
+    assert (
+        demo.main(transfers=3, kill=False, as_json=False, directory=str(tmp_path / "new"), server="127.0.0.1:7233")
+        == 130
+    )
+    again = "python -m examples.money_transfer --engine temporal --address 127.0.0.1:7233"
+    assert f"It goes on with: {again} --directory {tmp_path / 'new'}\n" in capsys.readouterr().err
+
+
 def test_demo_tells_the_story_and_fails_when_the_proof_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

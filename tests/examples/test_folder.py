@@ -30,6 +30,27 @@ def test_a_run_is_remembered(tmp_path: Path) -> None:
         assert (folder.resumed, folder.rows, folder.told(1), folder.told(2)) == (True, 7, told, None)
 
 
+def test_a_run_keeps_its_engine_and_its_name(tmp_path: Path) -> None:
+    """It goes on where it began; its name tells it from other runs on the same server."""
+    with opened(str(tmp_path / "one"), rows=1, engine="temporal") as folder:
+        queue = folder.task_queue
+    with opened(str(tmp_path / "one"), rows=1, engine="temporal") as folder:
+        assert folder.task_queue == queue
+    with (
+        pytest.raises(FolderError, match="on the temporal engine; give --engine temporal, or another folder"),
+        opened(str(tmp_path / "one"), rows=1),
+    ):
+        pass
+    with opened(str(tmp_path / "two"), rows=1, engine="temporal") as other:
+        assert other.task_queue != queue
+        other.finish()
+    with (
+        pytest.raises(FolderError, match=f"temporal workflow list --query 'TaskQueue = \"{other.task_queue}\"'"),
+        opened(str(tmp_path / "two"), rows=1, engine="temporal"),
+    ):
+        pass
+
+
 def test_a_folder_is_private(tmp_path: Path) -> None:
     """Nobody else can read what is in it."""
     with opened(str(tmp_path / "new"), rows=1) as folder:
