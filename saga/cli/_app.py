@@ -6,13 +6,14 @@ import io
 import os
 import sys
 import traceback
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated, NamedTuple, NoReturn
 
 import typer
 
 from saga._version import __version__
 
-from . import _acts, _classes, _demo, _purging, _reading
+from . import _acts, _classes, _demo, _purging, _reading, _recovering, _serving
 from ._exits import ExitCode, Group
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ _ABOUT = """\b
 Business transactions over several services: look at them, act on them, draw them.
 
 The journal is named by --database URL or by the environment's SAGA_DATABASE. Acts work while the engine runs in
-another process: they are left in the journal, and the engine answers.
+another process: they are left in the journal, and the engine answers. For sagas on Temporal name the server:
+--address HOST:PORT, or --engine temporal with what Temporal's own profile and environment say; its workers answer.
 """
 
 _EXITS = """\b
@@ -32,9 +34,10 @@ Exit codes:
   0  done
   1  the answer is no: the act was refused, the class has faults
   2  the command line makes no sense; nothing was tried
-  3  the journal cannot be used, something is not installed, a module cannot be imported, or the command itself failed
+  3  the journal or the server cannot be used, no worker answers, something is not installed or missing, a module
+     cannot be imported, or the command itself failed
   4  there is no such instance
-  5  the act is in the journal, and no engine has answered yet
+  5  the act is in the journal, or left with the server, and no engine has answered yet
 
 \b
 Examples:
@@ -44,6 +47,8 @@ Examples:
   saga show transfer-42
   saga retry transfer-42 --by YOU --why "the bank is back"
   saga check shop.sagas:Order
+  saga worker shop.sagas:Order --task-queue shop --participants shop.real:banks
+  saga list --address 127.0.0.1:7233 --state stuck
 
 \b
 With SAGA_TRACEBACK=1 an error shows where it comes from; NO_COLOR=1 takes the colours away.
@@ -109,7 +114,10 @@ _COMMANDS: Mapping[str, _Command] = {
     "decide": _Command(
         _acts.decide,
         "Answer a decision.",
-        ("""saga decide transfer-42 review.1 '{"approved": true}' --by YOU""", "saga decide order-7 size 3 --by YOU"),
+        (
+            """saga decide transfer-42 review.1 '{"approved": true}' --by YOU""",
+            """saga decide order-7 approval '"granted"' --by YOU""",
+        ),
     ),
     "facts": _Command(
         _reading.facts,
@@ -125,6 +133,19 @@ _COMMANDS: Mapping[str, _Command] = {
         _classes.check,
         "Check saga classes, and print all their faults.",
         ("saga check shop.sagas:Order", "saga check shop.sagas"),
+    ),
+    "worker": _Command(
+        _serving.worker,
+        "Run sagas on a Temporal server.",
+        (
+            "saga worker shop.sagas:Order --address 127.0.0.1:7233 --task-queue shop --participants shop.real:banks",
+            "saga worker shop.sagas --profile production --task-queue shop --drain 60",
+        ),
+    ),
+    "recover": _Command(
+        _recovering.recover,
+        "Compensate an instance that was ended from outside.",
+        ("""saga recover order-7 shop.sagas:Order --address 127.0.0.1:7233 --by YOU --why "it was terminated\"""",),
     ),
     "purge": _Command(
         _purging.purge,
@@ -180,9 +201,23 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")  # an id may hold what the terminal cannot show
     try:
         application()(prog_name="saga")
+    except SystemExit as ended:
+        _leave(ended)
     except Exception:  # noqa: BLE001 - Python's own exit code for it is 1, which means no
         traceback.print_exc()
-        sys.exit(ExitCode.PLATFORM)
+        _leave(SystemExit(int(ExitCode.PLATFORM)))
+
+
+def _leave(ended: SystemExit) -> NoReturn:
+    """End the process; one that talked to a Temporal server without Python's own farewell."""
+    # temporalio 1.x may abort an interpreter that ends right after the last call of its client, which is known
+    # upstream; the exit code would be lost. So nothing of Python's shutdown runs, and what was said is flushed here.
+    if "temporalio.bridge.temporal_sdk_bridge" not in sys.modules:
+        raise ended
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(ended.code if isinstance(ended.code, int) else int(ended.code is not None))
 
 
 def _open_closed_streams() -> None:

@@ -11,8 +11,9 @@ from saga.kernel import class_diagram, instance_diagram, states_diagram
 
 from ._exits import ExitCode
 from ._loading import Loaded, load, load_one
-from ._options import AsJson, Database, opened
+from ._options import AsJson, check_id
 from ._output import print_json
+from ._place import Place, at_place, opened
 from ._text import printable
 
 if TYPE_CHECKING:
@@ -70,24 +71,28 @@ def _counted(definition: Definition) -> str:
     return (steps or "no steps") + (f"; decisions {decisions}" if decisions else "")
 
 
+@at_place
 def diagram(
     target: Annotated[
         str | None, typer.Argument(metavar="[MODULE:CLASS]", help="A saga class: its plan.", show_default=False)
     ] = None,
     *,
     id: Annotated[
-        str | None, typer.Option("--id", metavar="ID", help="An instance: the path it took.", show_default=False)
+        str | None,
+        typer.Option(
+            "--id", metavar="ID", callback=check_id, help="An instance: the path it took.", show_default=False
+        ),
     ] = None,
     states: Annotated[bool, typer.Option("--states", help="The states of every instance.")] = False,
-    database: Database = "",
+    place: Place,
     as_json: AsJson = False,
 ) -> None:
     """Draw a saga class, an instance, or the table of states, as Mermaid text."""
     if (target is not None) + (id is not None) + states != 1:
         raise typer.BadParameter("name one thing to draw: MODULE:CLASS, --id ID, or --states")
     if id is not None:
-        with opened(database) as journal:
-            drawn = instance_diagram(journal.view(id))
+        with opened(place) as instances:
+            drawn = instance_diagram(instances.view(id))
     else:
         drawn = states_diagram() if target is None else class_diagram(load_one(target))
     if as_json:

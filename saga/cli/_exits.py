@@ -7,7 +7,7 @@ import os
 import sys
 from contextlib import suppress
 from enum import IntEnum
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import typer
 from typer.core import TyperGroup
@@ -22,7 +22,10 @@ from saga.errors import (
     UnknownSagaError,
 )
 
-from ._text import printable
+from ._text import NO_TEXT, is_text, plain, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ("JSON_ASKED", "ExitCode", "Group", "exit_code_of")
 
@@ -80,6 +83,7 @@ class Group(TyperGroup):
         """Read what stands before the command."""
         asked = "--json" in args[: args.index("--") if "--" in args else None]
         try:
+            _check_text(args)
             context = super().make_context(info_name, args, parent, **extra)
         except Exception as error:
             if asked and (usage := _usage(error)):
@@ -107,6 +111,13 @@ class Group(TyperGroup):
             sys.stdout.flush()
 
 
+def _check_text(words: Sequence[str]) -> None:
+    """Refuse what no database, server or JSON can hold: Python reads a byte that is no text as half a character."""
+    for number, word in enumerate(words, start=1):
+        if not is_text(word):
+            raise typer.BadParameter(f"word {number} of the command line is no text: {NO_TEXT}")
+
+
 def _usage(error: Exception) -> typer.BadParameter | None:
     """Return an error about the command line; all of them are like the one that Typer shows to the world."""
     return cast("typer.BadParameter", error) if isinstance(error, typer.BadParameter.__mro__[1]) else None
@@ -115,6 +126,7 @@ def _usage(error: Exception) -> typer.BadParameter | None:
 def _exit_of(error: Exception, *, as_json: bool) -> Exception:
     """Say what went wrong, and return what ends the command; what nobody foresaw comes back as it is."""
     if usage := _usage(error):
+        usage.message = plain(usage.message)
         if as_json:
             return _told_as_json("UsageError", usage.format_message(), ExitCode.USAGE)
         usage.message = printable(usage.message, lines=True)
@@ -125,8 +137,8 @@ def _exit_of(error: Exception, *, as_json: bool) -> Exception:
         return error
     code, name = exit_code_of(error), type(error).__name__
     if as_json:
-        return _told_as_json(name, str(error), code)
-    text = f"{name}: {error}" if isinstance(error, OSError) else str(error)
+        return _told_as_json(name, plain(str(error)), code)
+    text = f"{name}: {error}" if isinstance(error, OSError) else plain(str(error))
     typer.echo(f"Error: {printable(text, lines=True)}", err=True)
     return typer.Exit(code)
 

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from saga.errors import NotDeterministicWarning, SagaError
+from saga.errors import NotDeterministicWarning, SagaDefinitionError, SagaError
 from saga.kernel import Definition, Saga, definition_of
 
 from ._text import place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator, Iterable
     from types import ModuleType
 
-__all__ = ("Loaded", "ModuleImportError", "load", "load_one")
+__all__ = ("Loaded", "ModuleImportError", "load", "load_function", "load_one")
 
 
 class ModuleImportError(SagaError):
@@ -49,11 +49,11 @@ def load(target: str) -> Loaded:
     with warnings.catch_warnings(record=True) as caught, _as_library(name):
         warnings.simplefilter("always", NotDeterministicWarning)
         module = _imported(name)
-    found = (_attribute(module, path),) if path else tuple(_defined(module))
+    found = (_attribute(module, path),) if path else _defined(module)
     if not found:
         raise typer.BadParameter(f"{name} defines no saga class")
     told = [str(one.message) for one in caught if issubclass(one.category, NotDeterministicWarning)]
-    return Loaded(tuple(_definition(one, target) for one in found), tuple(told))
+    return Loaded(_definitions(found, target), tuple(told))
 
 
 def load_one(target: str) -> Definition:
@@ -67,6 +67,27 @@ def load_one(target: str) -> Definition:
     if ":" not in target:
         raise typer.BadParameter(f"{target!r} names no class; write module:Class, such as shop.sagas:Order")
     return load(target).definitions[0]
+
+
+def load_function(target: str, option: str) -> Callable[[], object]:
+    """Import the function `module:function`, which takes nothing; the folder of the call is looked in.
+
+    Raises:
+        ModuleImportError: if the module is there and cannot be imported.
+        BadParameter: if there is no such module or function.
+    """
+    name, _, path = target.partition(":")
+    if not path or not all(part.isidentifier() for part in (*name.split("."), *path.split("."))):
+        raise typer.BadParameter(f"{option}: {target!r} names no function; write module:function")
+    with _as_library(name):
+        found: object = _imported(name)
+    for part in path.split("."):
+        if not hasattr(found, part):
+            raise typer.BadParameter(f"{option}: {name} has no {path}")
+        found = getattr(found, part)
+    if not callable(found):
+        raise typer.BadParameter(f"{option}: {target} is no function; write one that returns the participants by name")
+    return found
 
 
 def _parts(target: str) -> tuple[str, str]:
@@ -111,7 +132,8 @@ def _told(name: str, error: BaseException) -> str:
     if isinstance(error, SystemExit):
         what = f"it ends the process ({what}); let it do so only beneath if __name__ == '__main__'"
     where = "" if isinstance(error, SyntaxError) else _where(error)  # which names its place itself
-    return f"{name} cannot be imported: {what}{where}"
+    first, *more = what.split("\n")
+    return "\n".join([f"{name} cannot be imported: {first}{where}", *(f"  {line}" for line in more)])
 
 
 def _where(error: BaseException) -> str:
@@ -132,21 +154,44 @@ def _attribute(module: ModuleType, path: str) -> object:
     return found
 
 
-def _defined(module: ModuleType) -> list[type[Saga]]:
-    return [
+def _defined(module: ModuleType) -> tuple[type[Saga], ...]:
+    """Return the saga classes of a module; a base that others finish is none, one that nobody finishes is."""
+    return tuple(
         value
         for value in vars(module).values()
         if isinstance(value, type)
         and issubclass(value, Saga)
-        and "__definition__" in vars(value)
         and value.__module__ == module.__name__
-    ]
+        and ("__definition__" in vars(value) or not value.__subclasses__())
+    )
 
 
-def _definition(value: object, target: str) -> Definition:
+def _definitions(found: Iterable[object], target: str) -> tuple[Definition, ...]:
+    """Return the definitions of classes.
+
+    Raises:
+        SagaDefinitionError: if one of them has no `run`; all of them are named.
+    """
+    faulty: list[SagaDefinitionError] = []
+    definitions: list[Definition] = []
+    for one in found:
+        try:
+            definitions.append(definition_of(_saga_class(one, target)))
+        except SagaDefinitionError as error:
+            faulty.append(error)
+    if faulty:
+        names, places = (", ".join(dict.fromkeys(each)) for each in zip(*map(_named, faulty), strict=True))
+        raise SagaDefinitionError(names, places, [fault for error in faulty for fault in error.faults])
+    return tuple(definitions)
+
+
+def _named(error: SagaDefinitionError) -> tuple[str, str]:
+    return error.saga, error.faults[0].where
+
+
+def _saga_class(value: object, target: str) -> type[Saga]:
     if not isinstance(value, type):
         raise typer.BadParameter(f"{target} is no class")
-    try:
-        return definition_of(value)
-    except SagaError as error:
-        raise typer.BadParameter(str(error)) from None
+    if not issubclass(value, Saga) or value is Saga:
+        raise typer.BadParameter(f"{target} is no saga class; a saga class derives from saga.Saga")
+    return value

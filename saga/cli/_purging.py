@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
-from ._options import AsJson, Database, as_duration, opened
+from ._options import AsJson, as_duration
 from ._output import console, print_json
+from ._place import Database, opened_journal
 
 __all__ = ("purge",)
 
@@ -28,8 +29,11 @@ def purge(
     database: Database = "",
     as_json: AsJson = False,
 ) -> None:
-    """Remove instances that ended long ago, for good. Children of open sagas stay; ids are free again."""
-    with opened(database) as journal:
+    """Remove instances that ended long ago, for good. Children of open sagas stay; ids are free again.
+
+    A Temporal server does it by itself, once the retention of its namespace has passed.
+    """
+    with opened_journal(database) as journal:
         busy = console(stderr=True).status("removing ended instances") if sys.stderr.isatty() else nullcontext()
         with busy:
             purged = journal.purge(older_than=older_than, sagas=saga)

@@ -5,13 +5,28 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Final
 
-__all__ = ("day_and_time", "duration_of", "instant_of", "place_of", "printable", "time_of_day", "with_places")
+__all__ = (
+    "NO_TEXT",
+    "day_and_time",
+    "duration_of",
+    "instant_of",
+    "is_text",
+    "place_of",
+    "plain",
+    "printable",
+    "time_of_day",
+    "with_places",
+)
+
+NO_TEXT: Final = "it holds bytes that are not UTF-8; type it in the encoding of this terminal"
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}  # seconds
 _DURATION = re.compile(r"([0-9]{1,12})([smhdw])")
 _FRAME = re.compile(r'^(\s*File ")([^"\n]+)(", line [0-9]+)', re.MULTILINE)
 _LONGEST = timedelta(days=36_525)
+_PYDANTIC = re.compile(r"\b(?:Value error|Assertion failed), ")
 
 
 def printable(text: str, *, lines: bool = False) -> str:
@@ -31,6 +46,26 @@ def printable(text: str, *, lines: bool = False) -> str:
 
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
+
+
+def is_text(text: str) -> bool:
+    r"""Tell whether all of `text` is text: the system hands over other bytes as halves of characters.
+
+    Example:
+        >>> is_text("caf\u00e9"), is_text("caf\udce9")
+        (True, False)
+    """
+    return not any("\ud800" <= one <= "\udfff" for one in text)
+
+
+def plain(text: str) -> str:
+    """Return a message without what pydantic puts before the words of whoever refused a value.
+
+    Example:
+        >>> plain("answer: Value error, must be positive")
+        'answer: must be positive'
+    """
+    return _PYDANTIC.sub("", text)
 
 
 def place_of(file: str) -> str:

@@ -40,8 +40,15 @@ class Row:
     notes: tuple[str, ...] = ()
 
 
-def timeline(view: SagaView, facts: Sequence[Fact], *, payloads: bool) -> Iterator[Row]:
-    """Yield what happened; a call stands where it was registered, with all that became of it."""
+def timeline(view: SagaView, facts: Sequence[Fact], *, payloads: bool, options: str = "") -> Iterator[Row]:
+    """Yield what happened; a call stands where it was registered, with all that became of it.
+
+    Args:
+        view: The instance.
+        facts: Its facts.
+        payloads: Whether payloads are shown.
+        options: What a command needs to find instances in the same place.
+    """
     calls = {call.name: call for call in view.calls}
     failures: dict[str, list[str]] = defaultdict(list)
     for fact in facts:
@@ -53,7 +60,7 @@ def timeline(view: SagaView, facts: Sequence[Fact], *, payloads: bool) -> Iterat
             failures[fact.call].append(f"then rejected: {fact.failure}")
     for fact in facts:
         if fact.fact == "CallRegistered":
-            yield _call_row(view.id, calls[fact.call], failures[fact.call], payloads=payloads)
+            yield _call_row(view.id, calls[fact.call], failures[fact.call], payloads=payloads, options=options)
         elif fact.fact == "CallDone" and fact.adopted:
             for one in fact.adopted:
                 yield Row(fact.at, f"{fact.call}/{one.call}", calls[f"{fact.call}/{one.call}"].state.value)
@@ -62,7 +69,7 @@ def timeline(view: SagaView, facts: Sequence[Fact], *, payloads: bool) -> Iterat
             yield Row(fact.at, *found, notes=(f"answer   {fact.payload}",) if answered else ())
 
 
-def _call_row(id: str, call: CallView, failures: list[str], *, payloads: bool) -> Row:
+def _call_row(id: str, call: CallView, failures: list[str], *, payloads: bool, options: str) -> Row:
     attempts = f"{call.attempts} attempt{'' if call.attempts == 1 else 's'}"
     took = "" if call.ended_at is None else f", {(call.ended_at - call.registered_at).total_seconds():.3f} s"
     notes = [f"and {len(failures) - _SHOWN_FAILURES} attempts before"] if len(failures) > _SHOWN_FAILURES else []
@@ -70,7 +77,7 @@ def _call_row(id: str, call: CallView, failures: list[str], *, payloads: bool) -
     if call.failure is not None and call.state is not CallState.DONE and not _says(notes, str(call.failure)):
         notes.append(str(call.failure))
     if call.kind is Kind.NESTED:
-        notes.append(f"nested: saga show {positional(f'{id}~{call.call}')}")
+        notes.append(" ".join(filter(None, ("nested: saga show", options, positional(f"{id}~{call.call}")))))
     if payloads:
         shown = (("input", call.input), ("output", call.output))
         notes += [f"{name:<8} {payload}" for name, payload in shown if payload is not None]

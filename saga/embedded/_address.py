@@ -17,6 +17,8 @@ from sqlalchemy.exc import ArgumentError
 
 from saga.errors import JournalError, JournalReadOnlyError, MissingExtraError
 
+from ._permissions import why_read_only
+
 __all__ = ("Address",)
 
 _OLDEST_SQLITE = (3, 35)  # RETURNING
@@ -83,13 +85,19 @@ class Address:
             ) from None
         except NotADirectoryError:
             raise JournalError(f"{self.file.parent} is a file, not a folder; choose another place") from None
-        except PermissionError as error:
-            raise JournalReadOnlyError(
-                f"{self.file} cannot be created: {error.strerror}; let this user write to {self.file.parent}, "
-                "or choose another folder"
-            ) from error
         except OSError as error:
-            raise JournalError(f"{self.file} cannot be created: {error.strerror}") from error
+            reason = why_read_only(self.file)
+            if reason is None:
+                raise JournalError(f"{self.file} cannot be created: {error.strerror}; choose another place") from error
+            raise JournalReadOnlyError(f"{self.file} cannot be created: {reason} ({error.strerror})") from error
+
+    def why_read_only(self) -> str | None:
+        """Return what keeps this user from writing to a SQLite journal, and what to do; None if nothing is seen."""
+        if self.file is None:
+            return None
+        if reason := why_read_only(self.file):
+            return reason
+        return "its URL says mode=ro; leave that out" if self.url.query.get("mode") == "ro" else None
 
     def warn_if_open_to_others(self) -> None:
         """Say so if others than its owner may read or write a journal's file; to be called once it is known for one."""
@@ -129,5 +137,7 @@ def _warn_if_open_to_others(file: Path) -> None:
         return
     found = file.stat()
     mode = stat.S_IMODE(found.st_mode)
-    if mode & _OTHERS and found.st_uid == os.geteuid():  # somebody else's file is not for this user to change
+    if not mode & _OTHERS or found.st_uid != os.geteuid():  # somebody else's file is not for this user to change
+        return
+    if why_read_only(file) is None:  # else the first write says what is to be done, and that may be something else
         _log.warning("%s holds payloads and is open to other users (mode %04o); chmod 600 it", file, mode)

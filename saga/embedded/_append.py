@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from saga.errors import JournalError, JournalWriteError, OwnershipLostError, SagaError
 
@@ -18,6 +18,7 @@ from ._statements import Sizes, Statements
 from ._tables import NOBODY, micros
 
 __all__ = (
+    "PAUSES",
     "Answer",
     "Appender",
     "Batch",
@@ -27,7 +28,11 @@ __all__ = (
     "NewInstance",
 )
 
+PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
+"""Seconds before each further try of a flush that a server refused for the sake of another transaction."""
+
 _RETRY_SECONDS = 0.2
+_GAVE_WAY = frozenset({"40001", "40P01", "55P03"})  # serialization failure, deadlock, lock not available in time
 
 
 class DuplicateInstanceError(SagaError):
@@ -120,8 +125,9 @@ class Appender:
     def append(self, batches: Sequence[Batch]) -> None:
         """Commit all of them, or none.
 
-        A connection that a PostgreSQL server cut before COMMIT was sent has committed nothing: they are appended
-        again on another one. After that it may have, and only a re-read of the journal can tell.
+        What a PostgreSQL server refused for the sake of another transaction before COMMIT was sent, or on a
+        connection that it cut before that, has committed nothing: they are appended again. After that it may
+        have, and only a re-read of the journal can tell.
 
         Raises:
             BatchAtFaultError: if none was written because one of them cannot be.
@@ -130,11 +136,34 @@ class Appender:
         self._committing = False
         try:
             self._append(batches)
-        except self._database.driver.OperationalError:
-            if self._committing or not self._was_cut():
-                raise
-            self._reconnect()
-            self._append(batches)
+        except self._database.driver.OperationalError as error:
+            self._append_again(batches, error)
+
+    def _append_again(self, batches: Sequence[Batch], error: Exception) -> None:
+        """Append what surely was not committed: a few times what gave way, once what was cut off."""
+        cut = False
+        for pause in PAUSES:
+            if self._committing:
+                break
+            if not cut and self._was_cut():
+                cut = True
+                self._reconnect()
+            elif getattr(error, "sqlstate", None) in _GAVE_WAY:
+                self._give_way(pause)
+            else:
+                break
+            try:
+                self._append(batches)
+            except self._database.driver.OperationalError as again:
+                error = again
+            else:
+                return
+        raise error
+
+    def _give_way(self, seconds: float) -> None:
+        with suppress(self._database.driver.OperationalError):  # if it was cut meanwhile, the next try finds out
+            self._connection.rollback()
+        time.sleep(seconds)
 
     def _append(self, batches: Sequence[Batch]) -> None:
         seam = self._database.seam
@@ -197,6 +226,7 @@ class Appender:
 
     def close(self) -> None:
         """Give the connection back."""
+        self._cursor.close()  # else SQLite keeps the file open for its statement's sake, whatever is closed later
         self._connection.close()
 
     def discard(self) -> None:

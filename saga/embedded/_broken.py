@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from saga.errors import SagaError
 
 from ._faults import first_line, passes
+from ._interrupts import InterruptedDriveError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
@@ -50,7 +51,7 @@ def check_mending(known: Mapping[str, Broken], id: str) -> None:
         SagaError: what keeps this engine from driving it.
     """
     error = known[id].error if id in known else None
-    if error is None or passes(error):
+    if error is None or passes(error) or isinstance(error, InterruptedDriveError):
         return
     if isinstance(error, SagaError):
         raise error

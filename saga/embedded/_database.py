@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import BigInteger, ColumnElement, Connection, Engine, create_engine, event, literal_column
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from saga.errors import JournalError, JournalWriteError
 
@@ -77,6 +77,7 @@ class Database:
         self.patience = patience
         self.seam = seam
         self.flushes = 0
+        self._closed = False
         self._lock = Lock()
         self.is_sqlite = address.file is not None
         self.engine = _sqlite(address, patience) if self.is_sqlite else _postgres(address, patience)
@@ -133,15 +134,35 @@ class Database:
             self.flushes += 1
 
     def discard(self) -> None:
-        """Close every connection; the next one is a new one."""
+        """Close every connection that is not in use; the next one is a new one."""
         self.engine.dispose()
+
+    def close(self) -> None:
+        """Close every connection, as soon as nobody uses it: what comes later closes its own.
+
+        Blocks while others read, but no longer than a statement waits. SQLite moves its log into the file, and
+        removes it, when the last connection of all processes is closed.
+        """
+        if not self._closed:
+            self._closed = True
+            event.listen(self.engine, "checkin", _close_returned)
+        pool: Any = self.engine.pool  # the base of all pools does not say how many of its connections are in use
+        latest = time.monotonic() + self.patience.total_seconds()
+        while pool.checkedout() and time.monotonic() < latest:
+            time.sleep(_RETRY_SECONDS)
+        self.discard()
 
     @contextmanager
     def _explaining(self, otherwise: type[JournalError]) -> Generator[None]:
         try:
             yield
         except (DBAPIError, PoolTimeoutError, OSError, self.driver.Error) as error:
-            raise explained(error, str(self.address), otherwise) from error
+            address = self.address
+            raise explained(error, str(address), otherwise, why_read_only=address.why_read_only) from error
+
+
+def _close_returned(_: object, record: ConnectionPoolEntry) -> None:
+    record.invalidate()
 
 
 def _sqlite(address: Address, patience: timedelta) -> Engine:

@@ -95,8 +95,11 @@ class Drive:
             self._conductor.start(started)
 
     def resumed(self, *, crashed: bool) -> None:
-        """Take note that this process took the instance over from an owner that did, or did not, let go."""
-        if self._conductor is not None and not self.instance.ended:
+        """Take note that this process took the instance over from an owner that did, or did not, let go.
+
+        Unless that is written down already, before what was found then.
+        """
+        if self._conductor is not None and not self.instance.ended and self.instance.epoch != self.epoch:
             self._conductor.resumed(self.epoch, crashed=crashed)
 
     def replayed(self, decider: Decider) -> None:

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from saga.errors import (
     EngineClosedError,
     IdReusedError,
-    InvalidRequestError,
     ParticipantError,
-    PayloadTooLargeError,
     SagaError,
     UnknownSagaError,
 )
@@ -22,19 +20,20 @@ from saga.kernel import (
     SagaHandle,
     SagaState,
     SagaSummary,
-    check_id,
+    check_list,
+    check_start,
     definition_of,
     definitions_of,
     missing_participants,
-    size_of,
     time_faults,
 )
 
 from ._append import DuplicateInstanceError
 from ._listing import Filter
-from ._open import OpenJournal, Settings
+from ._open import OpenJournal
 from ._ownership import LEASE
 from ._pages import pages
+from ._settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -104,20 +103,10 @@ class EmbeddedEngine:
         retention: timedelta | None = None,
         allow_shared: bool = False,
     ) -> None:
-        faults = [
-            *_count_faults("threads", threads),
-            *_count_faults("payload_limit", payload_limit),
-            *time_faults("grace", grace),
-            *time_faults("lease", lease, positive=True),
-            *([] if retention is None else time_faults("retention", retention)),
-        ]
-        if faults:
-            raise SagaError("\n".join(["this engine cannot be made:", *(f"  {one}" for one in faults)]))
+        self._settings = Settings(threads, payload_limit, grace, lease, retention, allow_shared)
         self._url = url
         self._definitions = definitions_of(sagas)
         self._participants = dict(participants or {})
-        self._settings = Settings(threads, payload_limit, lease, retention, allow_shared)
-        self._grace = grace
         self._open: OpenJournal | None = None
 
     # -- entering and leaving ------------------------------------------------------------
@@ -149,7 +138,7 @@ class EmbeddedEngine:
         """Let running activities end for a while, and leave everything else to the next owner."""
         opened, self._open = self._open, None
         if opened is not None:
-            await opened.leave(self._grace)
+            await opened.leave(self._settings.grace)
 
     # -- instances -----------------------------------------------------------------------
 
@@ -229,14 +218,18 @@ class EmbeddedEngine:
             saga: Only this saga, by class or name.
             states: Only these states; empty means all.
             id_prefix: Only ids that begin so.
-            started_after: Started then or later.
-            started_before: Started earlier than that.
-            limit: At most so many.
+            started_after: Started then or later, aware.
+            started_before: Started earlier than that, aware.
+            limit: At most so many; None means all.
+
+        Raises:
+            InvalidRequestError: if what is asked for makes no sense, such as a time without a time zone.
+            JournalError: if the journal cannot be read.
         """
         opened = self._opened()
+        wanted = check_list(states, started_after=started_after, started_before=started_before, limit=limit)
         name = saga if saga is None or isinstance(saga, str) else definition_of(saga).saga
-        wanted = Filter(name, tuple(states), id_prefix, started_after, started_before)
-        some = pages(opened.store, wanted, limit=limit)
+        some = pages(opened.store, Filter(name, wanted, id_prefix, started_after, started_before), limit=limit)
         while (page := await asyncio.to_thread(next, some, None)) is not None:
             for one in page:
                 yield one
@@ -274,15 +267,8 @@ class EmbeddedEngine:
             other = ", another class of that name," if definition.saga in self._definitions else ""
             msg = f"this engine does not run {definition.saga}{other} but {known}; pass the class in `sagas=`"
             raise UnknownSagaError(msg)
-        check_id(id)
-        what = f"{definition.saga} {id}: the request"
-        try:
-            payload = definition.request.encode(request)
-        except InvalidRequestError as error:
-            raise InvalidRequestError(f"{what} was refused and nothing was written; {error}") from None
         limit = self._settings.payload_limit
-        if (size := size_of(payload)) > limit:
-            raise PayloadTooLargeError(f"{what} has {size} bytes of JSON, the limit is {limit}; pass a reference")
+        payload = check_start(definition, request, id, assured="nothing was written", limit=limit)
         return opened, definition, payload
 
     async def _check_started(self, opened: OpenJournal, drive: Drive, definition: Definition, payload: str) -> None:
@@ -301,8 +287,3 @@ class EmbeddedEngine:
             what = f"as a {saga}" if saga != definition.saga else "with another request"
             msg = f"{definition.saga} {drive.id}: this id was used before, {what}. Choose another id"
             raise IdReusedError(msg)
-
-
-def _count_faults(name: str, value: object) -> list[str]:
-    good = isinstance(value, int) and not isinstance(value, bool) and value >= 1
-    return [] if good else [f"{name} is {value!r}; give 1 or more"]

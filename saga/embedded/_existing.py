@@ -8,15 +8,15 @@ from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
-from sqlalchemy import inspect, select
-
 from saga.errors import ForeignJournalError, JournalError, JournalVersionError
 
 from ._address import Address
 from ._database import Database
 from ._faults import explained
-from ._schema import prepare_tables
-from ._tables import JOURNAL_VERSION, versions
+from ._permissions import why_read_only
+from ._schema import check_foreign, prepare_tables
+from ._tables import JOURNAL_VERSION, metadata
+from ._versions import version_of
 
 __all__ = ("open_existing",)
 
@@ -38,7 +38,7 @@ def open_existing(url: str, *, patience: timedelta) -> Database:
         _check_version(database)
         prepare_tables(database, allow_shared=True)  # of this version, so it only looks at them
     except BaseException:
-        database.discard()
+        database.close()
         raise
     return database
 
@@ -58,10 +58,10 @@ def _check_file(file: Path, patience: timedelta) -> None:
         with closing(sqlite3.connect(uri, uri=True, timeout=patience.total_seconds())) as connection:
             names = {name for (name,) in connection.execute(_TABLES)}
     except sqlite3.Error as error:
-        raise explained(error, str(file)) from error
+        raise explained(error, str(file), why_read_only=lambda: why_read_only(file)) from error
     if not names:
         raise _no_journal(str(file), "the file holds no tables")
-    if versions.name not in names:
+    if names.isdisjoint(metadata.tables):
         raise ForeignJournalError(
             f"no journal at {file}: it holds other tables ({', '.join(sorted(names)[:5])}); see that it is the "
             "file that the engine was given"
@@ -70,13 +70,14 @@ def _check_file(file: Path, patience: timedelta) -> None:
 
 def _check_version(database: Database) -> None:
     with database.read() as connection:
-        if not inspect(connection).has_table(versions.name):
+        version = version_of(connection, database)
+        if version is None:
+            check_foreign(connection, database, allow_shared=True)
             raise _no_journal(str(database.address), "it holds none of a journal's tables")
-        version = connection.scalar(select(versions.c.version_num)) or ""
     if version < JOURNAL_VERSION:
         raise JournalVersionError(
-            f"the journal at {database.address} has tables of version {version or '0000'}, and this library's "
-            f"are {JOURNAL_VERSION}; an engine of this library migrates them when it opens the journal"
+            f"the journal at {database.address} has tables of version {version}, and this library's are "
+            f"{JOURNAL_VERSION}; an engine of this library migrates them when it opens the journal"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from typing import TypeAlias
 
 from sqlalchemy.exc import DBAPIError
@@ -21,6 +22,8 @@ from saga.errors import (
 __all__ = ("cause_of", "explained", "first_line", "passes")
 
 _READ_ONLY = "cannot be written; open it with a user, on a disk and in a mode that may write"
+_ONLY_READS = "only reads; give the address of the primary, or see why its sessions are read-only"
+_MAY_NOT = "is not for this user to use so: it may not do that; GRANT it the right, or give another user"
 _LOCKED = (
     "is held by another process, which did not let go in time; wait for it or end it, then try again ({who} names it)"
 )
@@ -55,8 +58,8 @@ _SQLITE: dict[int, Meaning] = {
     sqlite3.SQLITE_IOERR: (None, _BROKEN),
 }
 _POSTGRES: dict[str, Meaning] = {
-    "25006": (JournalReadOnlyError, _READ_ONLY),  # read_only_sql_transaction
-    "42501": (JournalReadOnlyError, _READ_ONLY),  # insufficient_privilege
+    "25006": (JournalReadOnlyError, _ONLY_READS),  # read_only_sql_transaction
+    "42501": (JournalReadOnlyError, _MAY_NOT),  # insufficient_privilege
     "55P03": (JournalLockedError, _LOCKED),  # lock_not_available
     "57014": (JournalLockedError, _LOCKED),  # query_canceled, here by statement_timeout
     "XX001": (JournalCorruptError, _CORRUPT),  # data_corrupted
@@ -66,17 +69,28 @@ _POSTGRES: dict[str, Meaning] = {
 }
 
 
-def explained(error: BaseException, place: str, otherwise: type[JournalError] = JournalError) -> JournalError:
+def explained(
+    error: BaseException,
+    place: str,
+    otherwise: type[JournalError] = JournalError,
+    *,
+    why_read_only: Callable[[], str | None] = lambda: None,
+) -> JournalError:
     """Return the typed error for what a driver raised while it worked on the journal at `place`.
 
     Args:
         error: What the driver, or SQLAlchemy in its name, raised.
         place: The journal's place, without secrets.
         otherwise: Its type, if no narrower one fits.
+        why_read_only: Tells why the journal's file cannot be written, if that can be seen.
     """
     kind, advice = _meaning(cause_of(error))
-    who = "pg_stat_activity" if place.startswith("postgresql:") else f"fuser {place}"
-    return (kind or otherwise)(f"the journal at {place} {advice.format(who=who)} ({first_line(error)})")
+    reason = why_read_only() if advice in {_READ_ONLY, _UNREACHABLE} else None
+    if reason is not None:
+        kind, advice = JournalReadOnlyError, f"cannot be written: {reason}"
+    else:
+        advice = advice.format(who="pg_stat_activity" if place.startswith("postgresql:") else f"fuser {place}")
+    return (kind or otherwise)(f"the journal at {place} {advice} ({first_line(error)})")
 
 
 def passes(error: BaseException) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from saga.errors import ActRefusedError, PayloadTooLargeError, UnknownSagaError
-from saga.kernel import PAYLOAD_LIMIT, Decide, Instance, Resolve, SagaState, view_of
+from saga.kernel import PAYLOAD_LIMIT, Decide, Instance, Resolve, SagaState, check_list, view_of
 
 from ._existing import open_existing
 from ._journals import check_reply
@@ -81,7 +81,7 @@ class Journal:
 
     def close(self) -> None:
         """Close every connection; what was asked of the owners of instances stays asked."""
-        self._database.discard()
+        self._store.close()
 
     @property
     def place(self) -> str:
@@ -108,13 +108,15 @@ class Journal:
             id_prefix: Only ids that begin so.
             started_after: Started then or later, aware.
             started_before: Started earlier than that, aware.
-            limit: At most so many.
+            limit: At most so many; None means all.
 
         Raises:
+            InvalidRequestError: if what is asked for makes no sense, such as a time without a time zone.
             JournalError: if the journal cannot be read.
         """
-        wanted = Filter(saga, tuple(states), id_prefix, started_after, started_before)
-        for page in pages(self._store, wanted, limit=limit):
+        wanted = check_list(states, started_after=started_after, started_before=started_before, limit=limit)
+        some = Filter(saga, wanted, id_prefix, started_after, started_before)
+        for page in pages(self._store, some, limit=limit):
             yield from page
 
     def count(self, saga: str | None = None) -> dict[SagaState, int]:

@@ -13,15 +13,21 @@ from saga.kernel import (
     not_started,
 )
 
-from ._starts import LONGEST_NAME, Parent
+from ._append import DuplicateInstanceError
+from ._patience import patiently
+from ._starts import LONGEST_NAME, Parent, suspended
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from saga.kernel import Call, Definition, Outcome
 
+    from ._append import Batch
     from ._drive import Drive
     from ._journals import EmbeddedJournals
+    from ._store import Store
+    from ._writer import Done
 
 __all__ = ("perform_child",)
 
@@ -31,11 +37,15 @@ _FIRST = 1  # epoch of a parent that nobody else has driven
 class _Stage(Protocol):
     """What is needed of the engine's stage."""
 
+    owner: str
+    store: Store
     journals: EmbeddedJournals
 
+    @property
+    def drives(self) -> Mapping[str, Drive]: ...
     def now(self) -> datetime: ...
-    async def ensure(self, definition: Definition, id: str, payload: str, parent: Parent) -> None: ...
-    async def suspend(self, definition: Definition, id: str, payload: str, parent: Parent) -> bool: ...
+    def submit(self, batch: Batch, done: Done) -> None: ...
+    def launch(self, definition: Definition, id: str, payload: str, parent: Parent) -> Drive: ...
 
 
 async def perform_child(stage: _Stage, drive: Drive, call: Call, definition: Definition) -> Outcome:
@@ -43,7 +53,7 @@ async def perform_child(stage: _Stage, drive: Drive, call: Call, definition: Def
     child = child_id(call.id, call.call)
     parent = Parent(call.id, drive.epoch, takes_over=call.step.hands_over)
     try:
-        await stage.ensure(definition, child, call.input, parent)
+        await _ensure(stage, definition, child, call.input, parent)
         instance = await stage.journals.ended(child, or_stuck=False)
     except asyncio.CancelledError:
         if drive.left:
@@ -66,7 +76,32 @@ async def _asked_to_stop(stage: _Stage, child: str, call: Call, definition: Defi
         except ActRefusedError:
             pass  # it has ended meanwhile
         except UnknownSagaError:
-            if parent.epoch == _FIRST or await stage.suspend(definition, child, call.input, parent):
+            if parent.epoch == _FIRST or await _suspend(stage, definition, child, call.input, parent):
                 return False
             continue  # it has been started meanwhile
         return True
+
+
+async def _ensure(stage: _Stage, definition: Definition, id: str, payload: str, parent: Parent) -> None:
+    """Start a child unless it exists already, as after a crash of its parent.
+
+    Raises:
+        OwnershipLostError: if the parent has ended, or another process drives it; the child did not start.
+    """
+    if id in stage.drives or await patiently(stage.store.get, id) is not None:
+        return
+    drive = stage.launch(definition, id, payload, parent)
+    await drive.start()
+    if drive.error is not None and not isinstance(drive.error, DuplicateInstanceError):
+        raise drive.error
+
+
+async def _suspend(stage: _Stage, definition: Definition, id: str, payload: str, parent: Parent) -> bool:
+    """Take the id of a child that did not start, so that nobody starts it late; False if it has started now."""
+    told: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+    taken = suspended(definition, id, payload, at=stage.now(), owner=stage.owner, parent=parent)
+    stage.submit(taken, told.set_result)
+    error = await asyncio.shield(told)
+    if error is not None and not isinstance(error, DuplicateInstanceError):
+        raise error
+    return error is None

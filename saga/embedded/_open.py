@@ -25,22 +25,12 @@ if TYPE_CHECKING:
     from saga.kernel import Definition
 
     from ._ownership import Ownership
+    from ._settings import Settings
     from ._writer import Writer
 
-__all__ = ("OpenJournal", "Settings")
+__all__ = ("OpenJournal",)
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What an engine is made with, beside its journal, its sagas and their participants."""
-
-    threads: int
-    payload_limit: int
-    lease: timedelta
-    retention: timedelta | None
-    allow_shared: bool = False
 
 
 @dataclass(slots=True)

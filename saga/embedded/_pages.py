@@ -20,7 +20,7 @@ def pages(store: Store, wanted: Filter, *, limit: int | None) -> Iterator[list[S
     Args:
         store: Where.
         wanted: Which.
-        limit: At most so many; None means all.
+        limit: At most so many, 1 or more; None means all.
     """
     after, left = None, limit
     while left is None or left > 0:

@@ -10,18 +10,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from saga.errors import ParticipantError
-from saga.kernel import Attempt, CallState, Failure, Outcome, attempt, function_of
+from saga.kernel import Attempt, CallState, Failure, Outcome, attempt, function_of, retry_after
 
 from ._running import Activities, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from concurrent.futures import Executor
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from tenacity import AsyncRetrying, RetryCallState
 
-    from saga.kernel import Activity, Call, Policy
+    from saga.kernel import Activity, Call
 
     from ._clock import Clock
     from ._tenure import Tenure
@@ -196,29 +196,17 @@ class Performer:
     # -- retries -------------------------------------------------------------------------
 
     async def _retried(
-        self, call: Call, first: Attempt, attempts: _Attempts, failed: Callable[[Failure, bool], None]
+        self, call: Call, last: Attempt, attempts: _Attempts, failed: Callable[[Failure, bool], None]
     ) -> Attempt:
         """Go on after a first attempt that ended without an answer."""
-        last = first
-
-        async def once() -> Attempt:
-            nonlocal last
-            if attempts.made > 1 or waited:
-                last = await self._attempt(call, attempts)
-            return last
-
-        waited: list[int] = []
-
-        def note(state: RetryCallState) -> None:
-            waited.append(state.attempt_number)
-            attempts.unanswered = True
-            if last.failure is not None:
-                failed(last.failure, attempts.overdue)
-
         try:
-            return await _retrying(call.activity.policy, call.attempts, note)(once)
+            async for turn in _turns(call, attempts, failed):
+                if turn.retry_state.attempt_number > 1:
+                    last = await self._attempt(call, attempts)
+                turn.retry_state.set_result(last)
         except asyncio.CancelledError:
             return _stopped(last.failure)
+        return last
 
 
 # Nothing happened, unless an attempt before had been left without an answer.
@@ -232,20 +220,27 @@ def _stopped(failure: Failure | None) -> Attempt:
     return Attempt(CallState.IN_DOUBT, failure=failure or stopped, final=True)
 
 
-def _retrying(policy: Policy, before: int, note: Callable[[RetryCallState], None]) -> AsyncRetrying:
+def _turns(call: Call, attempts: _Attempts, failed: Callable[[Failure, bool], None]) -> AsyncRetrying:
+    """Take turns as the kernel decides; the first one is the attempt that was made already."""
     import tenacity  # noqa: PLC0415 - only a failure needs it, and it takes a while to load
 
-    retry, most = policy.retry, policy.retry.attempts
+    pause: timedelta | None = None
 
-    def wait(state: RetryCallState) -> float:
+    def again(last: Attempt) -> bool:
+        nonlocal pause
+        pause = retry_after(call.activity.policy.retry, last, made=attempts.made, before=call.attempts)
+        return pause is not None
+
+    def wait(_: RetryCallState) -> float:
         # Shortened, never lengthened, so that `cap` holds.
-        return retry.wait(before + state.attempt_number).total_seconds() * (1 - 0.1 * random.random())  # noqa: S311 - no secret
+        return 0 if pause is None else pause.total_seconds() * (1 - 0.1 * random.random())  # noqa: S311 - no secret
+
+    def note(state: RetryCallState) -> None:
+        attempts.unanswered = True
+        last: Attempt | None = None if state.outcome is None else state.outcome.result()
+        if last is not None and last.failure is not None:
+            failed(last.failure, attempts.overdue)
 
     return tenacity.AsyncRetrying(
-        stop=tenacity.stop_never if most is None else tenacity.stop_after_attempt(max(1, most - before)),
-        wait=wait,
-        retry=tenacity.retry_if_result(lambda one: one.state is CallState.IN_DOUBT and not one.final),
-        before_sleep=note,
-        retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
-        sleep=asyncio.sleep,
+        wait=wait, retry=tenacity.retry_if_result(again), before_sleep=note, sleep=asyncio.sleep
     )

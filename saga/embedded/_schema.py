@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from sqlalchemy import Connection, inspect, select, text
-from sqlalchemy.exc import DBAPIError
 
-from saga.errors import ForeignJournalError, JournalVersionError
+from saga.errors import ForeignJournalError
 
 from ._database import Database, Write
 from ._tables import JOURNAL_VERSION, metadata, versions
+from ._versions import BEFORE_THE_FIRST, check_table, damaged, journal_tables, version_of
 
-__all__ = ("prepare_tables",)
+__all__ = ("check_foreign", "prepare_tables")
 
-_EMPTY = "0000"
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtext('saga_journal_version'))")
 
 
@@ -28,35 +27,23 @@ def prepare_tables(database: Database, *, allow_shared: bool) -> None:
     Raises:
         ForeignJournalError: if the database belongs to something else.
         JournalVersionError: if its tables are newer than this library.
+        JournalCorruptError: if they do not say which version they are of.
         JournalError: if it cannot be read or written.
     """
     with database.read() as connection:
-        if _version(connection) == JOURNAL_VERSION:
-            _check_shape(connection, database)
+        if version_of(connection, database) == JOURNAL_VERSION:
+            for table in metadata.tables.values():
+                check_table(connection, database, select(table).limit(0))
             return
     with database.transaction(Write.TABLES) as connection:
         if not database.is_sqlite:
             connection.execute(_LOCK)
-        version = _version(connection)
+        version = version_of(connection, database)
         if version is None:
-            _refuse_foreign(connection, database, allow_shared=allow_shared)
+            check_foreign(connection, database, allow_shared=allow_shared)
             _create(connection)
         elif version < JOURNAL_VERSION:
-            from ._migrations import upgrade  # noqa: PLC0415 - it imports Alembic, which is rarely needed
-
-            upgrade(connection)
-        elif version > JOURNAL_VERSION:
-            raise JournalVersionError(
-                f"the journal at {database.address} has tables of version {version}, and this library knows "
-                f"them up to {JOURNAL_VERSION}; upgrade it: pip install --upgrade sagakit"
-            )
-
-
-def _version(connection: Connection) -> str | None:
-    """Return the version of the tables, or None where there are none."""
-    if not inspect(connection).has_table(versions.name):
-        return None
-    return connection.scalar(select(versions.c.version_num)) or _EMPTY
+            _migrate(connection, database, version)
 
 
 def _create(connection: Connection) -> None:
@@ -64,36 +51,29 @@ def _create(connection: Connection) -> None:
     connection.execute(versions.insert().values(version_num=JOURNAL_VERSION))
 
 
-def _refuse_foreign(connection: Connection, database: Database, *, allow_shared: bool) -> None:
-    inspector = inspect(connection)
-    clashing = [name for name in metadata.tables if inspector.has_table(name)]
+def _migrate(connection: Connection, database: Database, version: str) -> None:
+    if version == BEFORE_THE_FIRST and journal_tables(connection):
+        raise damaged(database, f"{versions.name} holds {version!r}, and there are tables")
+    from ._migrations import upgrade  # noqa: PLC0415 - it imports Alembic, which is rarely needed
+
+    upgrade(connection)
+
+
+def check_foreign(connection: Connection, database: Database, *, allow_shared: bool) -> None:
+    """Refuse a database without a journal in which one cannot be made.
+
+    Raises:
+        ForeignJournalError: if it holds tables of others, by names that a journal's have, or in a file of its own.
+    """
+    clashing = journal_tables(connection)
     if clashing:
         raise ForeignJournalError(
-            f"{database.address} holds {', '.join(sorted(clashing))}, but not {versions.name}: these are no "
+            f"{database.address} holds {', '.join(clashing)}, but not {versions.name}: these are no "
             "journal's tables; choose another database or schema"
         )
-    others = inspector.get_table_names() if database.is_sqlite and not allow_shared else []
+    others = inspect(connection).get_table_names() if database.is_sqlite and not allow_shared else []
     if others:
         raise ForeignJournalError(
             f"{database.address} holds other tables ({', '.join(sorted(others)[:5])}) and no journal; choose "
             "another file, or pass allow_shared=True to put the journal beside them"
         )
-
-
-def _check_shape(connection: Connection, database: Database) -> None:
-    for table in metadata.tables.values():
-        try:
-            connection.execute(select(table).limit(0))
-        except DBAPIError as error:
-            if _is_about_shape(error):
-                raise ForeignJournalError(
-                    f"{table.name} in {database.address} is not the journal's table of version "
-                    f"{JOURNAL_VERSION}; restore the journal, or choose another database"
-                ) from error
-            raise
-
-
-def _is_about_shape(error: DBAPIError) -> bool:
-    # "no such table" and "no such column" on SQLite; class 42 (undefined table, column) on PostgreSQL
-    state = getattr(error.orig, "sqlstate", None)
-    return state.startswith("42") if state else "no such" in str(error.orig)

@@ -7,16 +7,17 @@ import logging
 from typing import TYPE_CHECKING, TypeVar
 
 from saga.errors import EngineClosedError, JournalWriteError, OwnershipLostError
-from saga.kernel import Decider, resume
+from saga.kernel import Decider
 
 from ._append import DuplicateInstanceError
 from ._broken import Broken, check_mending, give_up
 from ._drive import Drive
+from ._interrupts import INTERRUPTS, is_thrown_away, let_go
 from ._journals import EmbeddedJournals
 from ._nested import perform_child
 from ._patience import patiently
-from ._resuming import decider_of, facts_of
-from ._starts import first_fact, new_instance, suspended
+from ._resuming import decider_of, replayed
+from ._starts import first_fact, new_instance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -46,6 +47,7 @@ class Stage:
     """Drives instances on one journal.
 
     Attributes:
+        owner: Name of this engine among those that share the journal.
         drives: The instances that this process drives, by id.
         broken: Why this process cannot drive instances that it owns, by id; it tries again, less and less often.
         journals: Reads them, waits for them, and sends requests to those who drive them.
@@ -64,6 +66,7 @@ class Stage:
         owner: str,
         payload_limit: int,
     ) -> None:
+        self.owner = owner
         self.drives: dict[str, Drive] = {}
         self.broken: dict[str, Broken] = {}
         self.store = store
@@ -71,7 +74,6 @@ class Stage:
         self._writer = writer
         self._performer = performer
         self._clock = clock
-        self._owner = owner
         self._payload_limit = payload_limit
         self._loop = asyncio.get_running_loop()
         self._until = 0.0
@@ -100,7 +102,10 @@ class Stage:
             await self._loop.create_future()  # until the drive is cancelled: the next owner performs it
         if call.step.nested is not None and call.activity.activity is None:
             return await perform_child(self, drive, call, call.step.nested)
-        return await self._performer.perform(call, failed)
+        try:
+            return await self._performer.perform(call, failed)
+        except INTERRUPTS as error:  # the task that awaits this would pass it on by itself, and its drive once more
+            raise let_go(call.saga, call.id, error) from error
 
     # -- starting and resuming -----------------------------------------------------------
 
@@ -113,35 +118,13 @@ class Stage:
         """
         self.check_open()
         started = first_fact(definition, id, payload, at=self._clock.now(), parent=parent)
-        new = new_instance(started, owner=self._owner, parent=parent)
+        new = new_instance(started, owner=self.owner, parent=parent)
         decider = Decider(definition, payload_limit=self._payload_limit)
         drive = Drive(self, id, epoch=1, seq=1, decider=decider, new=new)
         # In a callback: the deterministic loop may not be pumped from inside a task.
         self._loop.call_soon(drive.begin, started)
         self._go(drive)
         return drive
-
-    async def ensure(self, definition: Definition, id: str, payload: str, parent: Parent) -> None:
-        """Start a child unless it exists already, as after a crash of its parent.
-
-        Raises:
-            OwnershipLostError: if the parent has ended, or another process drives it; the child did not start.
-        """
-        if id in self.drives or await patiently(self.store.get, id) is not None:
-            return
-        drive = self.launch(definition, id, payload, parent)
-        await drive.start()
-        if drive.error is not None and not isinstance(drive.error, DuplicateInstanceError):
-            raise drive.error
-
-    async def suspend(self, definition: Definition, id: str, payload: str, parent: Parent) -> bool:
-        """Take the id of a child that did not start, so that nobody starts it late; False if it has started now."""
-        at, told = self._clock.now(), self._loop.create_future()
-        self.submit(suspended(definition, id, payload, at=at, owner=self._owner, parent=parent), told.set_result)
-        error = await asyncio.shield(told)
-        if error is not None and not isinstance(error, DuplicateInstanceError):
-            raise error
-        return error is None
 
     async def resume(self, loaded: Sequence[Loaded]) -> None:
         """Go on with instances that were claimed, as many at a time as let others have their turn."""
@@ -162,16 +145,17 @@ class Stage:
             self._stop(former, _taken_over(former))
         definition = self.definitions[claim.saga]
         try:
-            decider = decider_of(definition, claim, rows, payload_limit=self._payload_limit)
-        except Exception as error:  # noqa: BLE001 - one instance must not keep the others
-            give_up(self.broken, claim.saga, claim.id, Broken(error, claim), "an instance cannot be resumed")
+            decider = decider_of(definition, claim, rows, at=self.now(), payload_limit=self._payload_limit)
+        except BaseException as error:  # noqa: BLE001 - one instance must not keep the others
+            broken = Broken(let_go(claim.saga, claim.id, error), claim)
+            give_up(self.broken, claim.saga, claim.id, broken, "an instance cannot be resumed")
             return
         drive = Drive(self, claim.id, epoch=claim.epoch, seq=len(rows) + 1, decider=decider)
         drive.resumed(crashed=claim.crashed)
+        self.broken.pop(claim.id, None)
         self._go(drive)
 
     def _go(self, drive: Drive) -> None:
-        self.broken.pop(drive.id, None)
         self.drives[drive.id] = drive
         drive.task = self._loop.create_task(self._drive(drive))
 
@@ -199,18 +183,22 @@ class Stage:
                 rows = await patiently(self.store.load, drive.id)
                 await self.in_callback(lambda: drive.replayed(self._replayed(drive, rows)))  # noqa: B023 - awaited here
                 await drive.conduct()
-        except asyncio.CancelledError:
-            if not self.leaving and drive.error is None:
+        except asyncio.CancelledError as error:
+            if not self.leaving and drive.error is None:  # somebody cancels whatever task there is
+                drive.error = let_go(drive.definition.saga, drive.id, error)
+                self.broken[drive.id] = Broken(drive.error)
                 raise
-        except Exception as error:  # noqa: BLE001 - one instance must not end the others
-            self.failed(drive, error)
+        except BaseException as error:
+            if isinstance(error, GeneratorExit) and is_thrown_away(drive.task):
+                raise
+            self.failed(drive, let_go(drive.definition.saga, drive.id, error))  # one must not end the others
         finally:
             if self.drives.get(drive.id) is drive:
                 del self.drives[drive.id]
             drive.end()
 
     def _replayed(self, drive: Drive, rows: list[StoredFact]) -> Decider:
-        return resume(drive.definition, facts_of(rows), payload_limit=self._payload_limit)
+        return replayed(drive.definition, rows, at=self.now(), payload_limit=self._payload_limit)
 
     def failed(self, drive: Drive, error: Exception) -> None:
         """Let go of an instance whose journal failed, or which cannot be driven; and of all others if none can be."""
@@ -232,6 +220,12 @@ class Stage:
         drive.error = drive.error or error
         if drive.task is not None and drive.task is not asyncio.current_task():
             drive.task.cancel()
+
+    def undriven(self) -> dict[str, Broken]:
+        """Return what is broken still: not what was started anew meanwhile, nor what somebody tries to start."""
+        for id in [id for id in self.broken if id in self.drives and self.drives[id].started]:
+            del self.broken[id]
+        return {id: broken for id, broken in self.broken.items() if id not in self.drives}
 
     def check_lost(self, drives: Iterable[Drive], owned: Mapping[str, int]) -> None:
         """Let go of those among `drives` that another process took over.

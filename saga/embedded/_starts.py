@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from saga.kernel import KERNEL_VERSION, Failure, Reason, SagaStarted, SagaState, encode_fact
-from saga.kernel import facts as f
+from saga import kernel
+from saga.kernel import KERNEL_VERSION, LONGEST_NAME, SagaState, encode_fact, never_started
 
 from ._append import Batch, Change, NewInstance
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from saga.kernel import Definition, Fact
+    from saga.kernel import Definition, SagaStarted
 
 __all__ = ("LONGEST_NAME", "Parent", "first_fact", "hash_of", "new_instance", "suspended")
-
-LONGEST_NAME: Final = 200
-"""Characters that a fact keeps of the name of whoever asks; an id may be longer."""
-
-_NEVER_STARTED = "its parent began backward recovery before it started"
 
 
 class Parent(NamedTuple):
@@ -44,16 +39,9 @@ def hash_of(payload: str) -> str:
 
 def first_fact(definition: Definition, id: str, payload: str, *, at: datetime, parent: Parent | None) -> SagaStarted:
     """Return the fact with which an instance starts."""
-    return SagaStarted(
-        at=at,
-        saga=definition.saga,
-        id=id,
-        fingerprint=definition.fingerprint,
-        deadline=at + definition.deadline if definition.deadline else None,
-        parent=parent.id if parent else None,
-        handed_over=(parent is not None and parent.takes_over) or None,
-        payload=payload,
-    )
+    if parent is None:
+        return kernel.first_fact(definition, id, payload, at=at)
+    return kernel.first_fact(definition, id, payload, at=at, parent=parent.id, handed_over=parent.takes_over)
 
 
 def new_instance(started: SagaStarted, *, owner: str, parent: Parent | None) -> NewInstance:
@@ -72,17 +60,8 @@ def new_instance(started: SagaStarted, *, owner: str, parent: Parent | None) -> 
 
 
 def suspended(definition: Definition, id: str, payload: str, *, at: datetime, owner: str, parent: Parent) -> Batch:
-    """Return the batch that takes a child's id, so that nobody starts it late: an instance that has ended.
-
-    Its journal reads as that of a saga which was cancelled before it did anything, because that is what it is.
-    """
+    """Return the batch that takes a child's id, so that nobody starts it late: an instance that has ended."""
     started = first_fact(definition, id, payload, at=at, parent=parent)
-    facts: list[Fact] = [
-        started,
-        f.CancelRequested(at=at, by=parent.id[:LONGEST_NAME], why=_NEVER_STARTED),
-        f.RecoveryStarted(at=at, reason=Reason.CANCELLED, failure=Failure(type="", message=_NEVER_STARTED)),
-        f.SagaCompensated(at=at),
-    ]
-    rows = [(encode_fact(fact), fact.payload) for fact in facts]
+    rows = [(encode_fact(fact), fact.payload) for fact in never_started(started)]
     new = new_instance(started, owner=owner, parent=parent)
     return Batch(id, 1, 1, rows, new, Change(SagaState.COMPENSATED.value, at, ended=True))

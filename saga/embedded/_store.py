@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asyncio import AbstractEventLoop
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing
 from datetime import datetime, timedelta
 from itertools import groupby
 from operator import itemgetter
@@ -88,7 +89,7 @@ class Store:
             prepare_tables(database, allow_shared=allow_shared)
             address.warn_if_open_to_others()
         except BaseException:
-            database.discard()
+            database.close()
             raise
         return cls(database)
 
@@ -118,7 +119,9 @@ class Store:
         """Close every connection that is not in use. After a failed flush, do not trust what they cached."""
         self._database.discard()
 
-    close = discard
+    def close(self) -> None:
+        """Close every connection for good, once whoever reads has done; a later read closes its own."""
+        self._database.close()
 
     def get(self, id: str) -> StoredInstance | None:
         """Return what is known of an instance, or None if there is no such."""
@@ -162,8 +165,8 @@ class Store:
     def _load_some(self, claimed: dict[int, Claim]) -> list[Loaded]:
         columns = (facts.c.number, facts.c.seq, facts.c.body, facts.c.payload)
         query = select(*columns).where(facts.c.number.in_(claimed)).order_by(facts.c.number, facts.c.seq)
-        with self._database.read() as connection:
-            cursor: Any = connection.execute(query).cursor  # the driver's own rows: half the time for many
+        with self._database.read() as connection, closing(connection.execute(query)) as result:
+            cursor: Any = result.cursor  # the driver's own rows: half the time for many
             rows: list[tuple[int, int, str, str | None]] = cursor.fetchall()
         return [Loaded(claimed[number], [row[1:] for row in of_one]) for number, of_one in groupby(rows, itemgetter(0))]
 

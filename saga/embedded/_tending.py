@@ -135,7 +135,7 @@ class Tending:
 
     async def _try_again(self) -> None:
         """Resume what this process owns and could not drive when it tried before."""
-        broken, now = self._stage.broken, self._loop.time()
+        broken, now = self._stage.undriven(), self._loop.time()
         self._again = {id: self._again.get(id) or _Again(now) for id in broken}
         due = [id for id, again in self._again.items() if again.due <= now][:_CLAIMED_AT_ONCE]
         if not due:

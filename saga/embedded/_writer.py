@@ -50,8 +50,9 @@ class Writer:
     There is no timer: whatever queues while a commit runs goes into the next one.
 
     A flush whose outcome is unknown ends it, though a re-read could tell: what was told to nobody is rebuilt from
-    the journal by whoever opens it next, and that way is the same for every failure. Only a connection that was
-    lost before COMMIT was sent is replaced, because then nothing is unknown.
+    the journal by whoever opens it next, and that way is the same for every failure. Only what a server refused for
+    the sake of another transaction, or a connection lost, before COMMIT was sent is appended again, because then
+    nothing is unknown.
 
     Attributes:
         failure: Why it refuses all work, or None while it works. A flush that failed, or whose outcome is

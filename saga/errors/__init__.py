@@ -6,12 +6,13 @@ SagaError
 ├── outcome      SagaCompensatedError, SagaStuckError
 ├── caller       InvalidIdError, InvalidRequestError, IdReusedError, UnknownSagaError,
 │                PayloadTooLargeError, ParticipantError, KeyReusedError, BarrierError,
-│                OutsideSagaError
+│                OutsideSagaError, OutboxError, InboxError, KeyReleasedError
+├── business     (of a participant) KeyLockedError, MessageError
 ├── operator     ActRefusedError
 └── platform     JournalError (JournalWriteError, ForeignJournalError, JournalVersionError,
                  JournalReadOnlyError, JournalLockedError, JournalCorruptError,
                  JournalOrderError),
-                 EngineClosedError, OwnershipLostError, MissingExtraError
+                 EngineClosedError, OwnershipLostError, MissingExtraError, ServerError, BrokerError
 """
 
 from saga.errors._author import (
@@ -43,6 +44,14 @@ from saga.errors._caller import (
     PayloadTooLargeError,
     UnknownSagaError,
 )
+from saga.errors._messaging import (
+    BrokerError,
+    InboxError,
+    KeyLockedError,
+    KeyReleasedError,
+    MessageError,
+    OutboxError,
+)
 from saga.errors._platform import (
     EngineClosedError,
     ForeignJournalError,
@@ -55,17 +64,20 @@ from saga.errors._platform import (
     JournalWriteError,
     MissingExtraError,
     OwnershipLostError,
+    ServerError,
 )
 from saga.errors._root import SagaError
 
 __all__ = (
     "ActRefusedError",
     "BarrierError",
+    "BrokerError",
     "DecisionTimedOut",
     "EngineClosedError",
     "Fault",
     "ForeignJournalError",
     "IdReusedError",
+    "InboxError",
     "InvalidIdError",
     "InvalidRequestError",
     "JournalCorruptError",
@@ -75,10 +87,14 @@ __all__ = (
     "JournalReadOnlyError",
     "JournalVersionError",
     "JournalWriteError",
+    "KeyLockedError",
+    "KeyReleasedError",
     "KeyReusedError",
+    "MessageError",
     "MissingExtraError",
     "NotDeterministicError",
     "NotDeterministicWarning",
+    "OutboxError",
     "OutsideSagaError",
     "OwnershipLostError",
     "ParticipantError",
@@ -89,6 +105,7 @@ __all__ = (
     "SagaDefinitionError",
     "SagaError",
     "SagaStuckError",
+    "ServerError",
     "StepInDoubt",
     "StepOrderError",
     "StepRejected",

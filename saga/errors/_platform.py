@@ -16,6 +16,7 @@ __all__ = (
     "JournalWriteError",
     "MissingExtraError",
     "OwnershipLostError",
+    "ServerError",
 )
 
 
@@ -57,6 +58,13 @@ class EngineClosedError(SagaError):
 
 class OwnershipLostError(SagaError):
     """Another process took the instance over; this one stopped driving it."""
+
+
+class ServerError(SagaError):
+    """A Temporal server, its namespace or a worker cannot be reached, or it answered something unexpected.
+
+    The message says which, and what to do next. What was asked may have happened all the same.
+    """
 
 
 class MissingExtraError(SagaError):

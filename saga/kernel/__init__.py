@@ -2,7 +2,8 @@
 
 from saga.kernel import _facts as facts
 from saga.kernel._activity import Activity, activity_of, participant, resolved_hints
-from saga.kernel._attempt import RECORDED, Attempt, attempt
+from saga.kernel._attempt import RECORDED, Attempt, attempt, retry_after
+from saga.kernel._beginnings import LONGEST_NAME, first_fact, never_started
 from saga.kernel._codec import Codec, codec_of
 from saga.kernel._compensatable import Compensatable, CompensatableStep
 from saga.kernel._conductor import Conductor
@@ -17,13 +18,14 @@ from saga.kernel._definition import (
     definition_of,
 )
 from saga.kernel._diagram import class_diagram, instance_diagram, states_diagram
-from saga.kernel._edge import PAYLOAD_LIMIT
+from saga.kernel._edge import PAYLOAD_LIMIT, check_start
 from saga.kernel._endings import CODE_FAULTS
 from saga.kernel._engine import Engine, Journals, SagaSummary
 from saga.kernel._facts import KERNEL_VERSION, Fact, SagaStarted, decode_fact, encode_fact
 from saga.kernel._handle import SagaHandle
 from saga.kernel._handover import child_outcome, entry_of, handed_over, not_started
 from saga.kernel._instance import Instance
+from saga.kernel._listing import check_list
 from saga.kernel._loop import DeterministicLoop
 from saga.kernel._names import ID_LENGTH, action_key, call_name, check_id, child_id, role_name, split_role, step_of
 from saga.kernel._page import positional
@@ -60,6 +62,7 @@ __all__ = (
     "FOREVER",
     "ID_LENGTH",
     "KERNEL_VERSION",
+    "LONGEST_NAME",
     "NEVER",
     "NOT_STARTED",
     "ONCE",
@@ -129,6 +132,8 @@ __all__ = (
     "attempt",
     "call_name",
     "check_id",
+    "check_list",
+    "check_start",
     "child_id",
     "child_outcome",
     "class_diagram",
@@ -142,18 +147,21 @@ __all__ = (
     "ending_of",
     "entry_of",
     "facts",
+    "first_fact",
     "function_of",
     "handed_over",
     "handover_payload",
     "instance_diagram",
     "maybe_current_step",
     "missing_participants",
+    "never_started",
     "not_started",
     "participant",
     "positional",
     "replay",
     "resolved_hints",
     "resume",
+    "retry_after",
     "role_name",
     "show_type",
     "size_of",

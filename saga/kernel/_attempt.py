@@ -1,7 +1,8 @@
 """One attempt of one activity: the wrapper around user code that is the same on every engine (S2).
 
 It decodes the input, lets the activity know its step, and says what the attempt came to: done, rejected (only if
-the activity says so by an exception type of `rejects`, `StepRejected`, or a barrier), or failed without an answer.
+the activity says so by an exception type of `rejects`, `StepRejected`, or a barrier), or failed without an answer;
+and whether another attempt follows.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from saga.kernel._values import AskAgain, CallState, Failure, Role
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from datetime import timedelta
 
+    from saga.kernel._policy import Retry
     from saga.kernel._runtime import Call
 
-__all__ = ("RECORDED", "Attempt", "attempt")
+__all__ = ("RECORDED", "Attempt", "attempt", "retry_after")
 
 RECORDED = "__saga_recorded__"
 """Attribute by which a barrier marks a rejection that it durably recorded under the key."""
@@ -81,6 +84,23 @@ async def attempt(
     finally:
         running_step.reset(token)
     return _keep(call, result, payload_limit)
+
+
+def retry_after(retry: Retry, last: Attempt, *, made: int, before: int) -> timedelta | None:
+    """Return how long to wait, before jitter, until another attempt; None if the last one stands.
+
+    Args:
+        retry: The policy of the activity.
+        last: What the last attempt came to.
+        made: How many attempts this owner has made, 1 or more.
+        before: How many were made by owners before it, as the journal says.
+    """
+    if last.state is not CallState.IN_DOUBT or last.final:
+        return None
+    # At least one attempt is made by each owner: what was not recorded is repeated (S20).
+    if retry.attempts is not None and made >= max(1, retry.attempts - before):
+        return None
+    return retry.wait(before + made)
 
 
 def _judge(call: Call, error: Exception) -> Attempt:

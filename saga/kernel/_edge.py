@@ -1,20 +1,49 @@
-"""The edge of a journal: payloads are let in that fit their type and the limit, others are refused by name (S13)."""
+"""The edge of a journal: what fits its type and the limit is let in, all else is refused by name (S13)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from saga.errors import InvalidRequestError, PayloadTooLargeError
+from saga.kernel._names import check_id
 from saga.kernel._payloads import size_of
 
 if TYPE_CHECKING:
     from saga.kernel._codec import Codec
+    from saga.kernel._definition import Definition
     from saga.kernel._instance import Instance
 
-__all__ = ("PAYLOAD_LIMIT", "Edge")
+__all__ = ("PAYLOAD_LIMIT", "Edge", "check_start")
 
 PAYLOAD_LIMIT = 2 * 1024 * 1024
 """Largest payload that a journal takes, in bytes of JSON; the limit of Temporal's server too."""
+
+
+def check_start(definition: Definition, request: object, id: str, *, assured: str, limit: int = PAYLOAD_LIMIT) -> str:
+    """Return the request of an instance that shall start as a payload, once it may start so.
+
+    Args:
+        definition: The saga.
+        request: What `run` is given.
+        id: Id of the instance.
+        assured: What a refusal assures of, such as "nothing was written".
+        limit: Largest payload, in bytes of JSON.
+
+    Raises:
+        InvalidIdError: if the id cannot name an instance.
+        InvalidRequestError: if the request does not fit its type.
+        PayloadTooLargeError: if it is larger than a journal takes.
+    """
+    check_id(id)
+    what = f"{definition.saga} {id}: the request"
+    try:
+        payload = definition.request.encode(request)
+    except InvalidRequestError as error:
+        raise InvalidRequestError(f"{what} was refused and {assured}; {error}") from None
+    if (size := size_of(payload)) > limit:
+        msg = f"{what} has {size} bytes of JSON, the limit is {limit}, and {assured}; pass a reference instead"
+        raise PayloadTooLargeError(msg)
+    return payload
 
 
 class Edge:

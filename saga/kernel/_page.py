@@ -85,7 +85,8 @@ def _headline(view: SagaView) -> str:
 
 
 def _told(reason: StuckReason) -> str:
-    return _line(str(reason.failure))[:_WIDEST].rstrip(".")
+    first = str(reason.failure).partition("\n")[0]  # the rest is in the journal, and on the timeline
+    return _line(first)[:_WIDEST].rstrip(".:")
 
 
 def _detail(call: CallView) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from saga.errors import StepRejected
-from saga.kernel import PAYLOAD_LIMIT, Abort, Attempt, CallState, Cancel, Failure, Outcome, attempt
+from saga.kernel import PAYLOAD_LIMIT, Abort, Attempt, CallState, Cancel, Failure, Outcome, attempt, retry_after
 from saga.testing._faults import Behaviour
 from saga.testing._script import target_of
 from saga.testing._trace import Event, EventKind
@@ -25,6 +25,13 @@ _PACE: Final = 0.005
 """Seconds of virtual time before an effect, and between it and its answer, at most."""
 _SILENT: Final = frozenset({Behaviour.HANG, Behaviour.LATE})
 _FAILING: Final = frozenset({Behaviour.FAIL, Behaviour.SKIP, Behaviour.RESOLVE})
+_PAUSING: Final = frozenset({Behaviour.PAUSE, Behaviour.PAUSE_CANCEL})
+_FROM_THE_START: Final = _SILENT | {Behaviour.SLOW}
+_AFTER_THE_EFFECT: Final = frozenset({Behaviour.CRASH_AFTER, Behaviour.CANCEL_ACTED})
+_WITH_THE_ANSWER: Final = frozenset({Behaviour.LOSE})
+_BEFORE_THE_EFFECT: Final = (
+    frozenset(Behaviour) - _FROM_THE_START - _PAUSING - _AFTER_THE_EFFECT - _WITH_THE_ANSWER - {Behaviour.DONE}
+)
 
 
 @dataclass(slots=True)
@@ -53,18 +60,17 @@ class Attempts:
 
     async def outcome(self) -> Outcome:
         """Make attempts as the policy says, and return what they came to."""
-        retry = self._call.activity.policy.retry
         unanswered = False
         while True:
             last = await self._once()
-            # At least one attempt is made by each owner: what was not recorded is repeated (S20).
-            spent = retry.attempts is not None and self._made >= max(1, retry.attempts - self._call.attempts)
-            if last.state is not CallState.IN_DOUBT or last.final or spent:
+            retry, before = self._call.activity.policy.retry, self._call.attempts
+            pause = retry_after(retry, last, made=self._made, before=before)
+            if pause is None:
                 return self._outcome(last, unanswered=unanswered)
             unanswered = True
             self._failed(last.failure or _failure(), self._overdue)
             try:
-                await asyncio.sleep(retry.wait(self._made).total_seconds())
+                await asyncio.sleep(pause.total_seconds())
             except asyncio.CancelledError:
                 self._leave_if_abandoned()
                 return self._outcome(last, unanswered=unanswered)
@@ -129,18 +135,27 @@ class Attempts:
 
     async def _attempt(self) -> Attempt:
         does = self._now.behaviour
+        self._inject(_FROM_THE_START)
         if does in _SILENT:
             return await self._say_nothing()
         await self._wait()
+        self._inject(_BEFORE_THE_EFFECT)
         await self._before(does)
         if does in _FAILING:
             return Attempt(CallState.IN_DOUBT, failure=_failure())
         result = await self._act()
+        self._inject(_AFTER_THE_EFFECT)
         await self._after(does)
         await self._wait()
+        self._inject(_WITH_THE_ANSWER)
         if does is Behaviour.LOSE:
             return Attempt(CallState.IN_DOUBT, failure=_failure())
         return result
+
+    def _inject(self, now: frozenset[Behaviour]) -> None:
+        """Take note of the fault of this attempt once it is met, which an attempt that is stopped before never does."""
+        if self._now.behaviour in now:
+            self._world.script.inject(self._target)
 
     async def _say_nothing(self) -> Attempt:
         limit = self._call.activity.policy.timeout
@@ -166,8 +181,9 @@ class Attempts:
             await world.crash(self._runtime.owner, f"before {self._target} acts")
         elif does is Behaviour.LEAVE:
             await world.leave(self._runtime.owner, f"before {self._target} acts")
-        elif does in {Behaviour.PAUSE, Behaviour.PAUSE_CANCEL}:
-            self._runtime.pause(does, f"before {self._target} acts")
+        elif does in _PAUSING:
+            if self._runtime.pause(does, f"before {self._target} acts"):
+                world.script.inject(self._target)
         elif does in {Behaviour.CANCEL, Behaviour.CANCEL_IGNORED}:
             world.ask(world.root, Cancel(by="somebody", why="injected"))
         elif does is Behaviour.ABORT:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import wraps
@@ -12,11 +13,11 @@ from saga.errors import KeyReusedError, StepRejected, SuspendedError
 from saga.kernel import RECORDED, DidNotHappen, Effect, Happened, Kind, Role, maybe_current_step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from saga.kernel import StepContext
 
-__all__ = ("behind_barrier",)
+__all__ = ("behind_barrier", "is_behind_barrier")
 
 Participant = TypeVar("Participant")
 
@@ -29,6 +30,9 @@ def behind_barrier(participant: Participant, *, rejects: Sequence[type[Exception
     suspends the key, an action that comes after its compensation is refused, another input under the same key is
     refused, and a probe answers from the record, without asking the fake. What a test itself calls or looks at is
     the fake's own.
+
+    Put behind a barrier what really is behind one, and say so with `barrier=True` on its steps; `explore` refuses the
+    rest. Elsewhere a fake that never acts twice hides what its participant will do.
 
     Args:
         participant: The fake; all the roles of a step have to be methods of the same one.
@@ -45,6 +49,11 @@ def behind_barrier(participant: Participant, *, rejects: Sequence[type[Exception
         (70, 70)
     """
     return cast("Participant", _Guarded(participant, _Barrier((StepRejected, *rejects))))
+
+
+def is_behind_barrier(participant: object) -> bool:
+    """Tell whether a participant was put behind a barrier for a test."""
+    return isinstance(participant, _Guarded)
 
 
 class _State(StrEnum):
@@ -67,6 +76,21 @@ class _Row:
 class _Answer:
     """What a call comes to without its body."""
 
+    output: object = None
+
+
+@dataclass(slots=True)
+class _Passage:
+    """One call on its way through the barrier.
+
+    Attributes:
+        performs: Whether the body runs.
+        value: What it is given.
+        output: What the call comes to.
+    """
+
+    performs: bool
+    value: object = None
     output: object = None
 
 
@@ -107,15 +131,10 @@ class _Barrier:
             step = maybe_current_step()
             if step is None:
                 return method(*values, **more)
-            value = values[0]
-            answer = self._enter(step, value)
-            if answer is not None:
-                return answer.output
-            try:
-                output = method(self._known(step, value))
-            except self._rejects as error:
-                raise self._reject(step, value, error) from None
-            return self._keep(step, value, output)
+            with self._passing(step, values[0]) as passage:
+                if passage.performs:
+                    passage.output = method(passage.value)
+            return passage.output
 
         return guarded
 
@@ -125,17 +144,26 @@ class _Barrier:
             step = maybe_current_step()
             if step is None:
                 return await method(*values, **more)
-            value = values[0]
-            answer = self._enter(step, value)
-            if answer is not None:
-                return answer.output
-            try:
-                output = await method(self._known(step, value))
-            except self._rejects as error:
-                raise self._reject(step, value, error) from None
-            return self._keep(step, value, output)
+            with self._passing(step, values[0]) as passage:
+                if passage.performs:
+                    passage.output = await method(passage.value)
+            return passage.output
 
         return guarded
+
+    @contextmanager
+    def _passing(self, step: StepContext, value: object) -> Generator[_Passage]:
+        """Look the key up, let the body run if it has to, and record what became of it."""
+        answer = self._enter(step, value)
+        if answer is not None:
+            yield _Passage(performs=False, output=answer.output)
+            return
+        passage = _Passage(performs=True, value=self._known(step, value))
+        try:
+            yield passage
+        except self._rejects as error:
+            raise self._reject(step, value, error) from None
+        passage.output = self._keep(step, value, passage.output)
 
     # -- before the body -----------------------------------------------------------------
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from saga.kernel import Cancel, Reason, child_id, child_outcome, not_started
-from saga.kernel import facts as f
+from saga.kernel import LONGEST_NAME, Cancel, child_id, child_outcome, never_started, not_started
 from saga.testing._journal import MemoryJournal
 from saga.testing._script import target_of
 from saga.testing._trace import Event, EventKind
@@ -28,7 +27,7 @@ class Child:
         self._definition = definition
         self._id = child_id(call.id, call.call)
         self._target = target_of(self._world.root, call.id, call.name)
-        self._why = Cancel(by=call.id, why="the parent is compensating")
+        self._why = Cancel(by=call.id[:LONGEST_NAME], why="the parent is compensating")
 
     async def outcome(self) -> Outcome:
         """Start the child, or find it, and wait for its end; being asked to stop is passed on to it."""
@@ -50,7 +49,8 @@ class Child:
         """Take a turn, as a start does: another owner may take over meanwhile, or a cancel arrive."""
         number, does = self._world.script.attempt(self._target)
         self._note(EventKind.BEGAN, number=number)
-        self._runtime.pause(does, f"before {self._target} starts")
+        if self._runtime.pause(does, f"before {self._target} starts"):
+            self._world.script.inject(self._target)
         await asyncio.sleep(0)
 
     def _note(self, kind: EventKind, state: CallState | None = None, *, number: int = 0) -> None:
@@ -64,9 +64,7 @@ class Child:
         """Put an instance that has ended where the child would start, so that no start comes later."""
         journal, at = self._journal(), self._runtime.now()
         journal.suspended = True
-        cancelled = f.CancelRequested(at=at, by=self._why.by, why=self._why.why)
-        recovery = f.RecoveryStarted(at=at, reason=Reason.CANCELLED)
-        journal.record([journal.beginning(at), cancelled, recovery, f.SagaCompensated(at=at)])
+        journal.record(never_started(journal.beginning(at)))
         self._world.commit(journal)
         outcome = not_started(at)
         self._note(EventKind.ANSWERED, outcome.state)

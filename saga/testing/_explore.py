@@ -8,20 +8,22 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from saga.errors import SagaError
-from saga.kernel import definition_of, view_of
+from saga.kernel import view_of
+from saga.testing._arguments import check_limit, plan_of
+from saga.testing._plainer import plainer
 from saga.testing._replays import Replays
 from saga.testing._rules import Violation, broken
-from saga.testing._run import Plan, Run, simulate
-from saga.testing._scenarios import Scenarios, without
+from saga.testing._run import simulate
+from saga.testing._scenarios import Scenarios
 from saga.testing._sightings import sightings
 from saga.testing._telling import story
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from saga.kernel import Decision, Definition, Runs, SagaView
+    from saga.kernel import Decision, Runs, SagaView
     from saga.testing._faults import Scenario
+    from saga.testing._run import Plan, Run
 
 __all__ = ("Exploration", "ExplorationError", "explore")
 
@@ -32,11 +34,11 @@ LIMIT = 1_000
 
 
 class ExplorationError(AssertionError):
-    """A saga, or the kernel, broke a rule in a simulated run; the message is the shortest story of it.
+    """A saga, or the kernel, broke a rule in a simulated run; the message is the plainest story of it.
 
     Attributes:
         rule: The rule that was broken, such as `S5`, or `invariant`.
-        scenario: What was injected.
+        scenario: What was really injected.
     """
 
     def __init__(self, run: Run, violations: list[Violation]) -> None:
@@ -51,10 +53,10 @@ class Exploration:
 
     Attributes:
         saga: Name of the saga.
-        scenarios: How many scenarios were run.
+        scenarios: How many scenarios were run; one whose run ended before it met all its faults counts as what it met.
         possible: How many were found; more than `scenarios` where the limit was reached.
         replays: How many beginnings of journals were replayed.
-        faults: How often each kind of fault was injected.
+        faults: In how many scenarios each kind of fault was really injected.
         endings: How the runs ended.
         seen: In how many runs each rare thing happened, such as a crash between effect and record.
     """
@@ -122,33 +124,16 @@ async def explore(
         seed: Chooses which scenarios are drawn.
 
     Raises:
-        ExplorationError: if a rule is broken; it tells the shortest story that breaks it.
-        ParticipantError: if a participant is missing or lacks a method.
+        ExplorationError: if a rule is broken; it tells the shortest and plainest story that breaks it.
+        ParticipantError: if a participant is missing, lacks a method, or is behind `behind_barrier` although its step
+            does not say `barrier=True`.
         InvalidRequestError: if the request or an answer does not fit its type.
+        PayloadTooLargeError: if the request is larger than a journal takes.
         SagaError: if an argument is of another kind; the message says of which it should be.
     """
-    definition = definition_of(saga)
-    _check_arguments(definition, participants, decisions or {}, limit)
-    answers = {
-        decision.name: [definition.decisions[decision.name].answer.encode(one) for one in given]
-        for decision, given in (decisions or {}).items()
-    }
-    plan = Plan(definition, definition.request.encode(request), participants, answers)
-    exploration = _Exploring(plan, invariant, Scenarios(limit=limit, seed=seed))
-    return await exploration.explore()
-
-
-def _check_arguments(
-    definition: Definition, participants: object, decisions: Mapping[Any, object], limit: int | None
-) -> None:
-    if not callable(participants):
-        raise SagaError("explore makes participants anew for each run: give a function that returns them")
-    if limit is not None and limit < 1:
-        raise SagaError(f"limit is {limit}; give 1 or more, or None for all scenarios")
-    for one in decisions:
-        if getattr(one, "name", None) not in definition.decisions:
-            known = ", ".join(f"{definition.saga}.{name}" for name in definition.decisions) or "none"
-            raise SagaError(f"{one!r} is no decision of {definition.saga}; it declares {known}")
+    plan = plan_of(saga, request, participants, decisions, invariant)
+    check_limit(plan.definition.saga, limit)
+    return await _Exploring(plan, invariant, Scenarios(limit=limit, seed=seed)).explore()
 
 
 class _Exploring:
@@ -163,19 +148,20 @@ class _Exploring:
 
     async def explore(self) -> Exploration:
         for scenario in self._scenarios.rounds():
-            for more in self._scenarios.showed(await self._run(scenario)):
-                await self._run(more)
+            await self._take(scenario)
         self._report.possible = self._scenarios.possible
         self._report.replays = self._replays.count
         return self._report
 
-    async def _run(self, scenario: Scenario) -> Run:
+    async def _take(self, scenario: Scenario) -> None:
         run = await simulate(self._plan, scenario)
         violations = await self._check(run)
         if violations:
-            raise await self._shortest(run, violations)
-        self._report.add(run)
-        return run
+            raise await self._plainest(run, violations)
+        if self._scenarios.is_new(scenario, run):
+            self._report.add(run)
+            for more in self._scenarios.showed(run):
+                await self._take(more)
 
     async def _check(self, run: Run) -> list[Violation]:
         # In a callback: replaying pumps an event loop, which a task may not do.
@@ -204,15 +190,16 @@ class _Exploring:
             return [Violation("invariant", text)]
         return [Violation("invariant", f"it returned False with {run.instance.state}")] if verdict is False else []
 
-    async def _shortest(self, run: Run, violations: list[Violation]) -> ExplorationError:
-        """Leave out every fault without which the same rule is still broken."""
-        shorter = True
-        while shorter:
-            shorter = False
-            for fault in run.scenario.faults:
-                other = await simulate(self._plan, without(run.scenario, fault))
-                found = await self._check(other)
-                if any(one.rule == violations[0].rule for one in found):
-                    run, violations, shorter = other, found, True
-                    break
+    async def _plainest(self, run: Run, violations: list[Violation]) -> ExplorationError:
+        """Leave out every fault, and take the plainest in place of every fault, as long as the same rule is broken."""
+        tried = {run.scenario}
+        waiting = plainer(run)
+        while (scenario := next(waiting, None)) is not None:
+            if scenario in tried:
+                continue
+            tried.add(scenario)
+            other = await simulate(self._plan, scenario)
+            found = await self._check(other)
+            if any(one.rule == violations[0].rule for one in found):
+                run, violations, waiting = other, found, plainer(other)
         return ExplorationError(run, violations)

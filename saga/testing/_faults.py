@@ -15,46 +15,57 @@ ATTEMPTS_ENOUGH: Final = 10
 
 
 class FaultKind(StrEnum):
-    """What is done to one call, one flush or one decision."""
+    """What is done to one call, one flush or one decision.
+
+    The plainest come first: a story is told with the earliest kind that breaks the rule.
+    """
 
     REJECTED = "rejected"
-    REJECTED_AFTER_UNANSWERED = "rejected after an unanswered attempt"
-    FAILED_ONCE = "an attempt failed, the next one is done"
-    ANSWER_LOST = "an attempt acted but its answer was lost, the next one is done"
+    OTHER_ANSWER = "the decision is answered differently"
+    UNANSWERED = "nobody answers the decision"
     IN_DOUBT = "in doubt, never acted"
     IN_DOUBT_ACTED = "in doubt, acted"
     TIMED_OUT = "in doubt, every attempt passed its time limit"
-    LATE = "in doubt, acts after its time limit"
-    LATE_DUPLICATE = "acts after its time limit, although the next attempt is done"
+    FAILED_ONCE = "an attempt failed, the next one is done"
+    ANSWER_LOST = "an attempt acted but its answer was lost, the next one is done"
+    REJECTED_AFTER_UNANSWERED = "rejected after an unanswered attempt"
     FAILS_LONG = "fails many times, then is done"
     FAILS_ALWAYS = "fails as often as it is tried"
+    LATE = "in doubt, acts after its time limit"
+    LATE_DUPLICATE = "acts after its time limit, although the next attempt is done"
     SLOW = "answers just before its time limit"
     CRASH_BEFORE = "crash before the effect"
     CRASH_AFTER = "crash after the effect, before its record"
     CRASH_RECORDED = "crash after the record"
     CRASH_ALWAYS = "crash at every attempt, until an operator acts"
-    LEAVE = "its owner lets go of it"
-    PAUSED = "its owner pauses before the effect, is taken over, and goes on with it later"
-    PAUSED_CANCELLED = "its owner pauses before the effect, is taken over, and goes on after a cancel"
-    CANCEL = "cancelled before the effect"
-    CANCEL_ACTED = "cancelled after the effect, before the answer"
-    CANCEL_IGNORED = "cancelled, but the activity goes on and answers"
-    ABORT = "aborted by an operator before the effect"
-    DEADLINE = "the deadline passes before the effect"
-    DEADLINE_ACTED = "the deadline passes after the effect, before the answer"
-    SKIPPED_MEANWHILE = "fails until an operator has done it by hand"
-    RESOLVED_MEANWHILE = "the probe fails until an operator knows"
     LOST_AT_FLUSH = "crash at the flush, nothing was written"
     KEPT_AT_FLUSH = "crash at the flush, all was written"
     FLUSH_FAILED = "the flush fails, nothing was written"
     FLUSH_UNKNOWN = "the flush fails, all was written"
-    PAUSED_AT_FLUSH = "its owner pauses at the flush, is taken over, and goes on with it later"
+    LEAVE = "its owner lets go of it"
+    CANCEL = "cancelled before the effect"
+    CANCEL_ACTED = "cancelled after the effect, before the answer"
+    CANCEL_IGNORED = "cancelled, but the activity goes on and answers"
     CANCEL_AT_FLUSH = "cancelled during the flush"
-    RETRY_AT_FLUSH = "an operator retries during the flush"
-    UNANSWERED = "nobody answers the decision"
-    OTHER_ANSWER = "the decision is answered differently"
+    ABORT = "aborted by an operator before the effect"
+    DEADLINE = "the deadline passes before the effect"
+    DEADLINE_ACTED = "the deadline passes after the effect, before the answer"
     ANSWERED_EARLY = "the decision is answered before it is asked"
     ANSWERED_TWICE = "the decision is answered twice"
+    SKIPPED_MEANWHILE = "fails until an operator has done it by hand"
+    RESOLVED_MEANWHILE = "the probe fails until an operator knows"
+    RETRY_AT_FLUSH = "an operator retries during the flush"
+    PAUSED = "its owner pauses before the effect, is taken over, and goes on with it later"
+    PAUSED_CANCELLED = "its owner pauses before the effect, is taken over, and goes on after a cancel"
+    PAUSED_AT_FLUSH = "its owner pauses at the flush, is taken over, and goes on with it later"
+
+    @property
+    def intricacy(self) -> int:
+        """Its place in the order."""
+        return _INTRICACY[self]
+
+
+_INTRICACY: Final = {kind: place for place, kind in enumerate(FaultKind)}
 
 
 class Behaviour(StrEnum):
@@ -137,6 +148,11 @@ class Fault:
     kind: FaultKind
     offset: float = 0
 
+    @property
+    def at_flush(self) -> bool:
+        """Whether it happens at a flush of the journal."""
+        return self.target.startswith("flush ")
+
     def __str__(self) -> str:
         return f"{self.target}: {self.kind}"
 
@@ -152,6 +168,12 @@ class Scenario:
 
     faults: tuple[Fault, ...] = ()
     patient: bool = False
+
+    @property
+    def intricacy(self) -> tuple[int, ...]:
+        """What makes one scenario plainer than another: fewer faults, then plainer ones, the worst compared first."""
+        worst_first = sorted((fault.kind.intricacy for fault in self.faults), reverse=True)
+        return len(self.faults), *worst_first, int(self.patient)
 
     def __str__(self) -> str:
         told = "; ".join(map(str, self.faults)) or "nothing is injected"

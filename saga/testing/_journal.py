@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from saga.kernel import Instance, SagaStarted, decode_fact, encode_fact
+from saga.kernel import Instance, decode_fact, encode_fact, first_fact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from saga.kernel import Definition, Fact
+    from saga.kernel import Definition, Fact, SagaStarted
     from saga.testing._simulated import SimulatedRuntime
 
 __all__ = ("MemoryJournal",)
@@ -76,18 +76,10 @@ class MemoryJournal:
         """How many facts are durable or wait to become so."""
         return len(self.facts) + sum(map(len, self._queue))
 
-    def beginning(self, at: datetime, deadline: datetime | None = None) -> SagaStarted:
+    def beginning(self, at: datetime) -> SagaStarted:
         """Return the first fact."""
-        return SagaStarted(
-            at=at,
-            saga=self.definition.saga,
-            id=self.id,
-            fingerprint=self.definition.fingerprint,
-            deadline=deadline,
-            parent=self.parent,
-            handed_over=self.handed_over or None,
-            payload=self.request,
-        )
+        parent, handed_over = self.parent, self.handed_over
+        return first_fact(self.definition, self.id, self.request, at=at, parent=parent, handed_over=handed_over)
 
     def record(self, facts: Sequence[Fact]) -> None:
         """Queue facts that become durable together or not at all."""

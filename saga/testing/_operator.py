@@ -23,6 +23,7 @@ class Operator:
 
     Attributes:
         acts: How often the operator acted.
+        needed: Whether anything depended on what kind of operator it is.
 
     Args:
         world: The run.
@@ -34,6 +35,7 @@ class Operator:
         self._world = world
         self._patient = patient
         self.acts = 0
+        self.needed = False
 
     async def act(self) -> bool:
         """Act on the first instance that is STUCK for a reason outside its code; False if there is none."""
@@ -42,6 +44,7 @@ class Operator:
             if instance is not None and instance.state is SagaState.STUCK:
                 first = instance.stuck[0]
                 curable = first.reason not in CODE_FAULTS or first.reason is Reason.POISON
+                self.needed = self.needed or curable
                 if curable and await self._act_on(instance, first):
                     self.acts += 1
                     return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from saga.kernel import Decide
@@ -38,6 +38,7 @@ class People:
         for target in self._world.script.early_decisions():
             answers = self._answers.get(target.rpartition(".")[0])
             if answers:
+                self._world.script.inject(target)
                 self._answer(self._world.root, target, answers[0])
 
     def read(self, instance: str, facts: Sequence[Fact]) -> None:
@@ -48,15 +49,27 @@ class People:
 
     def _asked(self, instance: str, fact: f.DecisionAwaited) -> None:
         answers = self._answers.get(fact.call.rpartition(".")[0])
-        fault = self._world.script.for_decision(target_of(self._world.root, instance, fact.call))
+        target = target_of(self._world.root, instance, fact.call)
+        fault = self._world.script.for_decision(target)
         kind = None if fault is None else fault.kind
-        if not answers or kind in {FaultKind.UNANSWERED, FaultKind.ANSWERED_EARLY}:
+        if not answers or kind is FaultKind.ANSWERED_EARLY:
+            return
+        if kind is FaultKind.UNANSWERED:
+            self._world.script.inject(target)
             return
         chosen = int(fault.offset) if fault is not None and kind is FaultKind.OTHER_ANSWER else 0
         due = fact.at + min(_THINKING, (fact.due - fact.at) / 2)
-        self._world.time.at(due, lambda: self._answer(instance, fact.call, answers[chosen]))
+        self._answer_at(due, instance, fact.call, answers[chosen], planned=fault is not None)
         if kind is FaultKind.ANSWERED_TWICE:
-            self._world.time.at(due, lambda: self._answer(instance, fact.call, answers[-1]))
+            self._answer_at(due, instance, fact.call, answers[-1], planned=True)
+
+    def _answer_at(self, due: datetime, instance: str, call: str, payload: str, *, planned: bool) -> None:
+        def answer() -> None:
+            if planned and not self._world.instance(instance).ended:
+                self._world.script.inject(target_of(self._world.root, instance, call))
+            self._answer(instance, call, payload)
+
+        self._world.time.at(due, answer)
 
     def _answer(self, instance: str, call: str, payload: str) -> None:
         self._world.ask(instance, Decide(call=call, payload=payload, by="somebody"))

@@ -69,6 +69,11 @@ class Points:
     beside: list[tuple[str, str]]
     stuck: list[Fault]
 
+    def all(self) -> Iterator[Fault]:
+        """Yield every fault that is possible."""
+        for faults in (*self.activities.values(), *self.decisions.values(), self.flushes, self.stuck):
+            yield from faults
+
 
 def points_of(run: Run) -> Points:
     """Return where something can go wrong in a run."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from saga.errors import JournalOrderError
 from saga.kernel import CODE_FAULTS, Reason, SagaState
+from saga.testing._faults import Scenario
 from saga.testing._participants import Participants
 from saga.testing._script import Script
 from saga.testing._world import World
@@ -15,11 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from saga.kernel import Definition, Instance
-    from saga.testing._faults import Scenario
     from saga.testing._trace import Trace
 
-__all__ = ("Plan", "Run", "simulate")
+__all__ = ("EXPLORED", "Plan", "Run", "simulate")
 
+EXPLORED: Final = "explored"
+"""Id of the instance that is explored."""
 _ENOUGH: Final = 2_000
 """After how many moves of the clock a run counts as endless."""
 _TAKEOVERS: Final = 60
@@ -44,7 +46,7 @@ class Plan:
     request: str
     participants: Callable[[], Mapping[str, object]]
     answers: Mapping[str, list[str]]
-    id: str = "explored"
+    id: str = EXPLORED
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class Run:
 
     Attributes:
         plan: What was run.
-        scenario: What was done to it.
+        scenario: What was really done to it, in the order in which it happened; what was planned may be more.
         world: What is left of it: journals, trace, participants.
         participants: The participants, as they are now.
         fault: Why it did not come to a proper end, or the empty text.
@@ -92,7 +94,8 @@ async def simulate(plan: Plan, scenario: Scenario) -> Run:
         fault = str(error)
     for owner in (*world.formers, world.owner):
         owner.bury()
-    return Run(plan, scenario, world, participants, fault)
+    injected = Scenario(tuple(world.script.injected), patient=scenario.patient and world.operator.needed)
+    return Run(plan, injected, world, participants, fault)
 
 
 async def _to_the_end(world: World) -> str:

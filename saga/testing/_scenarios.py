@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-from saga.testing._faults import FaultKind, Scenario
+from saga.testing._faults import Fault, FaultKind, Scenario
 from saga.testing._points import Points, points_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from saga.testing._faults import Fault
     from saga.testing._run import Run
 
-__all__ = ("Scenarios", "without")
+__all__ = ("Scenarios",)
 
 _SHARES: Final = (1.0, 1.0, 0.7, 0.9)
 """How much of the limit may be used up after each round, so that something is left for the next."""
@@ -43,6 +42,10 @@ _BLOWS: Final = frozenset({FaultKind.REJECTED, FaultKind.IN_DOUBT_ACTED, FaultKi
 """These make it matter."""
 
 
+_Key: TypeAlias = tuple[frozenset[Fault], bool]
+"""What makes two scenarios the same: the order of their faults does not matter."""
+
+
 class Scenarios:
     """Grows the scenarios of an exploration, round by round.
 
@@ -53,15 +56,19 @@ class Scenarios:
     4. Two faults, the second one at every flush of the journal.
     5. Up to four faults, drawn at random as long as the limit allows.
 
+    Plainer scenarios come first in each round, so that what is told of a broken rule is plain. A run may end before
+    it meets all that was planned for it; it counts as a run of what it met, and once only.
+
     Attributes:
         possible: How many scenarios were found in the first four rounds, and drawn in the fifth.
-        run: How many were chosen.
+        run: How many were chosen, without those that came to the same as another one.
     """
 
     def __init__(self, *, limit: int | None, seed: int) -> None:
         self._limit = limit
         self._random = random.Random(seed)  # noqa: S311 - chooses scenarios, and must repeat
-        self._known: set[Scenario] = set()
+        self._known: set[_Key] = set()
+        self._met: set[_Key] = set()
         self._shown: list[tuple[Scenario, Points]] = []
         self.possible = 0
         self.run = 0
@@ -76,22 +83,35 @@ class Scenarios:
         yield from self._chosen(_flushes(singles), _SHARES[3])
         fruitless = 0
         while self._limit is not None and self.run < self._limit and fruitless < _FRUITLESS:
-            found = list(self._chosen(self._deeper(), 1.0))
-            fruitless = 0 if found else fruitless + 1
-            yield from found
+            before = self.run
+            yield from self._chosen(self._deeper(), 1.0)
+            fruitless = 0 if self.run > before else fruitless + 1
+
+    def is_new(self, planned: Scenario, run: Run) -> bool:
+        """Take note of what a run that was planned has really met, and tell whether no other one met just that."""
+        plan, met = _key(planned), _key(run.scenario)
+        if met != plan:
+            self.possible -= met in self._known
+            self._known.add(met)
+        if met in self._met:
+            self.run -= 1
+            return False
+        self._met.add(met)
+        return True
 
     def showed(self, run: Run) -> list[Scenario]:
-        """Take note of a run, and return the scenario that differs from it in the operator alone, if one acted."""
+        """Take note of a new run, and return the scenario that differs in the operator alone, if that matters."""
         if run.scenario.patient:
             return []
         self._shown.append((run.scenario, points_of(run)))
-        if not run.world.operator.acts:
+        if not run.world.operator.needed:
             return []
-        return list(self._chosen([Scenario(run.scenario.faults, patient=True)], 1.0))
+        return self._chosen([Scenario(run.scenario.faults, patient=True)], 1.0)
 
     def _chosen(self, found: Iterable[Scenario], share: float) -> list[Scenario]:
-        fresh = [one for one in dict.fromkeys(found) if one not in self._known]
-        self._known.update(fresh)
+        named = {_key(one): one for one in found}
+        fresh = sorted((one for key, one in named.items() if key not in self._known), key=lambda one: one.intricacy)
+        self._known.update(named)
         self.possible += len(fresh)
         left = len(fresh) if self._limit is None else max(0, int(self._limit * share) - self.run)
         if len(fresh) > left:
@@ -104,15 +124,14 @@ class Scenarios:
         """Yield a scenario that was run, with one more fault at a point that it showed, if there is room for one."""
         scenario, points = self._random.choice(self._shown)
         taken = {fault.target for fault in scenario.faults}
-        found = [fault for fault in _all(points) if fault.target not in taken]
+        found = [fault for fault in points.all() if fault.target not in taken]
         if found and len(scenario.faults) < _DEEPEST:
             faults = (*scenario.faults, self._random.choice(found))
             yield Scenario(faults, patient=self._random.random() < _PATIENT)
 
 
-def _all(points: Points) -> list[Fault]:
-    groups = (*points.activities.values(), *points.decisions.values(), points.flushes, points.stuck)
-    return [fault for group in groups for fault in group]
+def _key(scenario: Scenario) -> _Key:
+    return frozenset(scenario.faults), scenario.patient
 
 
 def _singles(base: Points) -> Iterator[Scenario]:
@@ -152,10 +171,5 @@ def _scarred(base: Points) -> Iterator[Scenario]:
 
 def _flushes(singles: list[tuple[Scenario, Points]]) -> Iterator[Scenario]:
     for scenario, points in singles:
-        if not any(fault.target.startswith("flush ") for fault in scenario.faults):
+        if not any(fault.at_flush for fault in scenario.faults):
             yield from (Scenario((*scenario.faults, fault)) for fault in points.flushes)
-
-
-def without(scenario: Scenario, fault: Fault) -> Scenario:
-    """Return a scenario without one of its faults."""
-    return Scenario(tuple(one for one in scenario.faults if one is not fault), patient=scenario.patient)

@@ -25,17 +25,23 @@ class Script:
     """Applies the faults of one scenario.
 
     Attributes:
-        scenario: The faults.
+        scenario: The faults that are planned.
         flushes: How many flushes there were so far.
+        injected: The faults that the run really met, in the order in which it met them.
     """
 
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
         self.flushes = 0
+        self.injected: dict[Fault, None] = {}
         self._faults: dict[str, Fault] = {fault.target: fault for fault in scenario.faults}
         self._attempts: Counter[str] = Counter()
         self._recorded: set[str] = set()
         self._healed = False
+
+    def inject(self, target: str) -> None:
+        """Take note that what is planned for a target was really done to it."""
+        self.injected[self._faults[target]] = None
 
     def heal(self) -> None:
         """Nothing fails from now on: the cause was removed."""
@@ -62,13 +68,17 @@ class Script:
         if fault is None or fault.kind is not FaultKind.CRASH_RECORDED or target in self._recorded:
             return False
         self._recorded.add(target)
+        self.inject(target)
         return True
 
     def at_flush(self) -> FaultKind | None:
         """Return what happens at the next flush."""
         self.flushes += 1
-        fault = self._faults.get(f"flush {self.flushes}")
-        return None if fault is None else fault.kind
+        fault = self._faults.get(target := f"flush {self.flushes}")
+        if fault is None:
+            return None
+        self.inject(target)
+        return fault.kind
 
     def for_decision(self, call: str) -> Fault | None:
         """Return what happens to a decision."""
@@ -80,5 +90,14 @@ class Script:
 
     def deadline(self, start: datetime) -> datetime | None:
         """Return the deadline that the scenario wants."""
-        seconds = next((fault.offset for fault in self._faults.values() if fault.kind in _DEADLINES), None)
-        return None if seconds is None else start + timedelta(seconds=seconds)
+        fault = self._deadline
+        return None if fault is None else start + timedelta(seconds=fault.offset)
+
+    def deadline_passed(self) -> None:
+        """Take note that the deadline passed while the root instance was open."""
+        if self._deadline is not None:
+            self.inject(self._deadline.target)
+
+    @property
+    def _deadline(self) -> Fault | None:
+        return next((fault for fault in self._faults.values() if fault.kind in _DEADLINES), None)

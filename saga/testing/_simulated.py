@@ -182,11 +182,9 @@ class SimulatedRuntime:
         self._task.add_done_callback(self._left)
 
     def _started(self) -> SagaStarted:
-        journal, at = self.journal, self.now()
-        deadline = None if journal.definition.deadline is None else at + journal.definition.deadline
-        if self.id == self.world.root:
-            deadline = self.world.script.deadline(self.world.started_at) or deadline
-        return journal.beginning(at, deadline)
+        first = self.journal.beginning(self.now())
+        deadline = self.world.script.deadline(self.world.started_at) if self.id == self.world.root else None
+        return first if deadline is None else first.model_copy(update={"deadline": deadline})
 
     def _left(self, task: asyncio.Task[None]) -> None:
         if task.cancelled() or not self.owner.alive:
@@ -220,12 +218,14 @@ class SimulatedRuntime:
         ended = conducting is None or conducting.done()
         return ended or self.owner.leaving or not self.owner.alive
 
-    def pause(self, does: Behaviour, text: str) -> None:
-        """Pause the owner if an attempt wants it, once; whoever calls this awaits something next."""
-        if does in _PAUSES and self.owner is self.world.owner:
-            self.world.pause(text)
-            if does is Behaviour.PAUSE_CANCEL:
-                self.world.ask(self.world.root, Cancel(by="somebody", why="injected"))
+    def pause(self, does: Behaviour, text: str) -> bool:
+        """Pause the owner if an attempt wants it, once, and say so; whoever calls this awaits something next."""
+        if does not in _PAUSES or self.owner is not self.world.owner:
+            return False
+        self.world.pause(text)
+        if does is Behaviour.PAUSE_CANCEL:
+            self.world.ask(self.world.root, Cancel(by="somebody", why="injected"))
+        return True
 
     def leave(self) -> None:
         """Let go of the instance."""

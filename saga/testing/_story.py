@@ -18,11 +18,11 @@ from saga.kernel import (
     SagaState,
     Skip,
     call_name,
-    check_id,
     definition_of,
     view_of,
 )
 from saga.kernel import facts as f
+from saga.testing._arguments import request_of
 from saga.testing._told import StoryError, Told, described
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def given(saga: type[Runs[RunRequest, Result]], request: RunRequest, *, id: str 
         StoryError: wherever the saga does something else, or the story says what cannot be.
         InvalidRequestError: if the request does not fit.
         InvalidIdError: if the id cannot name an instance.
+        PayloadTooLargeError: if the request is larger than a journal takes.
 
     Example:
         >>> from saga import Compensatable, Effect, ReadOnly, Saga
@@ -74,7 +75,7 @@ def given(saga: type[Runs[RunRequest, Result]], request: RunRequest, *, id: str 
         >>> _ = story.expects_compensation("reserve").compensated()
     """
     definition = definition_of(saga)
-    return Story(Told(definition, definition.request.encode(request), check_id(id)))
+    return Story(Told(definition, request_of(definition, request, id), id))
 
 
 class Story(Generic[Result]):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from saga.kernel import facts as f
 from saga.testing._trace import EventKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from saga.kernel import Fact
@@ -30,7 +31,7 @@ def story(run: Run, violations: list[Violation]) -> str:
     lines += ["", "Broken:", *(_indented(str(one)) for one in violations[:_MOST])]
     if len(violations) > _MOST:
         lines.append(f"  and {len(violations) - _MOST} more")
-    lines += ["", "What happened:", *(f"  {line}" for line in _shortened(list(_told(run))))]
+    lines += ["", "What happened:", *(f"  {line}" for line in _shortened(list(_folded(list(_told(run))))))]
     return "\n".join(lines)
 
 
@@ -38,6 +39,8 @@ _MOST: Final = 5
 """Violations that are told."""
 _LINES: Final = 100
 """Lines that are told of the beginning, and of the end."""
+_LONGEST_REPEAT: Final = 6
+"""Most lines that are told once where they happen again and again, such as the two of an attempt that fails."""
 
 
 def _shortened(lines: list[str]) -> list[str]:
@@ -50,15 +53,60 @@ def _indented(text: str) -> str:
     return "\n".join(f"  {line}" for line in text.splitlines())
 
 
-def _told(run: Run) -> Iterator[str]:
+class _Line(NamedTuple):
+    """One thing that is told.
+
+    Attributes:
+        clock: When it happened.
+        text: What happened.
+        again: The same without the number of the attempt, so that a repeat is known.
+    """
+
+    clock: str
+    text: str
+    again: str
+
+
+def _folded(lines: Sequence[_Line]) -> Iterator[str]:
+    """Tell once what happens several times on end, and how often."""
+    at = 0
+    while at < len(lines):
+        length, times = _repeat(lines, at)
+        for line in lines[at : at + length]:
+            yield f"{line.clock}  {line.text}" if times == 1 else f"{line.clock}  {line.again}, {times} times"
+        at += length * times
+
+
+def _repeat(lines: Sequence[_Line], at: int) -> tuple[int, int]:
+    """Return how many lines from `at` on are told together, and how often they stand there on end."""
+    length, times = _longest_repeat(lines, at)
+    later, more = _longest_repeat(lines, at + 1)
+    # An answer and the beginning of the next attempt are no pair, but that beginning and its answer are.
+    return (1, 1) if 1 < length * times <= later * more else (length, times)
+
+
+def _longest_repeat(lines: Sequence[_Line], at: int) -> tuple[int, int]:
+    best = (1, 1)
+    for length in range(1, _LONGEST_REPEAT + 1):
+        end = at
+        while end + length < len(lines) and lines[end].again == lines[end + length].again:
+            end += 1
+        times = 1 + (end - at) // length
+        if times > 1 and length * times > best[0] * best[1]:
+            best = (length, times)
+    return best
+
+
+def _told(run: Run) -> Iterator[_Line]:
     for event in run.trace.events:
         clock = _clock(event.at, run.world.started_at)
         if event.kind is EventKind.DURABLE:
             for fact in run.world.journals[event.instance].facts[event.number - 1 : event.durable]:
                 whose = "" if event.instance == run.world.root else f"{event.instance}: "
-                yield f"{clock}  {'journal':<12} {whose}{fact_line(fact)}"
+                text = f"{'journal':<12} {whose}{fact_line(fact)}"
+                yield _Line(clock, text, text)
         else:
-            yield f"{clock}  {_line(event)}"
+            yield _Line(clock, _line(event), _line(replace(event, number=0)))
 
 
 def _clock(at: datetime, start: datetime) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from saga.errors import ActRefusedError, InvalidRequestError, UnknownSagaError
-from saga.kernel import Decider, Role, SagaStarted, admit, call_name, resume
+from saga.kernel import Decider, Role, admit, call_name, first_fact, resume
 from saga.kernel import facts as f
 from saga.testing._telling import fact_line
 from saga.testing._time import START
@@ -48,17 +48,7 @@ class Told:
         self.facts: list[Fact] = []
         self.now = START
         self._decider = Decider(definition)
-        deadline = None if definition.deadline is None else START + definition.deadline
-        self.take(
-            SagaStarted(
-                at=START,
-                saga=definition.saga,
-                id=id,
-                fingerprint=definition.fingerprint,
-                deadline=deadline,
-                payload=request,
-            )
-        )
+        self.take(first_fact(definition, id, request, at=START))
 
     def __del__(self) -> None:
         # A story may end in the middle: its `run` is closed in order, not by the garbage collector.

@@ -104,6 +104,8 @@ class World:
             flush = f"flush {self.script.flushes}" if stuck else ""
             self.note(Event(EventKind.DURABLE, self.time.now, id, number=first, text=flush))
             self.people.read(id, written)
+            if id == self.root and any(isinstance(fact, f.TimerFired) and fact.timer == "deadline" for fact in written):
+                self.script.deadline_passed()
         return written
 
     # -- requests ------------------------------------------------------------------------

@@ -7,6 +7,7 @@ back as long as the file `frozen` is in the folder that the process was given.
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -48,7 +49,11 @@ class Bank:
         self._folder = folder
 
     async def debit(self, transfer: Transfer) -> str:
-        """Take the money."""
+        """Take the money; from the source `slow` it takes a while."""
+        if transfer.source == "slow":
+            (self._folder / "debiting").touch()
+            await asyncio.sleep(1)
+            (self._folder / "debited").touch()
         return f"debit of {transfer.source}"
 
     async def refund(self, effect: Effect[Transfer, str]) -> None:
@@ -99,6 +104,11 @@ TRANSFERS = {
     "large-2": Transfer(source="NL01", target="DE01", cents=3000),
     "large-3": Transfer(source="NL01", target="DE01", cents=4000),
 }
+
+
+def participants() -> dict[str, object]:
+    """The bank of a worker, which looks into the folder that the environment names."""
+    return {"bank": Bank(Path(os.environ["BANK_FOLDER"]))}
 
 
 def engine(url: str, folder: Path) -> EmbeddedEngine:

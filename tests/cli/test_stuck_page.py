@@ -11,11 +11,27 @@ import pytest
 
 from saga import Compensatable, Effect, EmbeddedEngine, Pivot, Saga, SagaStuckError, StepRejected
 from saga.cli._page import page_of
+from saga.cli._place import Place
 from saga.embedded import Journal
 from saga.kernel import positional
 from tests.cli.conftest import Command
 
-HOSTILE = ("a b", "it's", "-x", "--json", "$(touch pwned)", '"q" `w`', "a;b & c|d", "*", "!x", "#1", "-x 'y'")
+HOSTILE = (
+    "a b",
+    "it's",
+    "-x",
+    "--json",
+    "$(touch pwned)",
+    '"q" `w`',
+    "a;b & c|d",
+    "*",
+    "!x",
+    "#1",
+    "-x 'y'",
+    "-",
+    "ünï 漢字",
+    r"a\b %s {x}",
+)
 
 WHO = ("--by", "YOU", "--why", "...")
 AFTER = {"-": ("--",)}
@@ -33,7 +49,7 @@ def release(effect: Effect[int, int]) -> None:
 
 def refuse(number: int) -> int:
     """Always refuse."""
-    raise StepRejected(f"no {number}")
+    raise StepRejected(f"no {number}\nbecause of\n  that" if number == 3 else f"no {number}")
 
 
 class Hold(Saga):
@@ -99,6 +115,19 @@ def test_every_command_of_the_page_can_be_pasted(saga: Command, hostile: str, tm
         assert ended.err.startswith(f"{id}: {words[0]} ")
 
 
+@pytest.mark.parametrize("id", HOSTILE)
+def test_every_command_that_looks_takes_every_id(saga: Command, hostile: str, id: str) -> None:
+    """Behind `--` an id is an id, and the value of an option stands in its word."""
+    for looking in (("facts",), ("show", "--json")):
+        ended = saga(*looking, "--database", hostile, "--", id)
+        assert (ended.code, ended.err) == (0, "")
+    assert json.loads(saga("show", "--json", "--database", hostile, "--", id).out)["id"] == id
+    assert saga("diagram", f"--id={id}", database=hostile).code == 0
+    listed = json.loads(saga("list", f"--prefix={id}", "--json", database=hostile).out)["instances"]
+    assert id in [one["id"] for one in listed]
+    assert f"\n{id}  " in saga("list", database=hostile).out
+
+
 def test_a_pasted_page_reaches_the_journal(saga: Command, hostile: str) -> None:
     """The page pasted into a real shell leaves a request in the journal that it came from."""
     id = "-x 'y'"
@@ -118,8 +147,8 @@ def test_a_place_with_a_password_is_not_repeated(hostile: str) -> None:
     """Only the place of a file is put into a command: other URLs may hold secrets."""
     with Journal.open(hostile) as journal:
         view = journal.view("bug")
-    assert "sqlite:///a.db" in page_of(view, "sqlite:///a.db")
-    assert "s3cret" not in page_of(view, "postgresql://me:s3cret@host/x")
+    assert "sqlite:///a.db" in page_of(view, Place("sqlite:///a.db"))
+    assert "s3cret" not in page_of(view, Place("postgresql://me:s3cret@host/x"))
 
 
 def test_places_are_those_of_the_reader(
@@ -131,3 +160,13 @@ def test_places_are_those_of_the_reader(
     monkeypatch.chdir(tmp_path)
     assert f'File "{__file__}", line' in shown(saga, hostile, "bug")
     assert "ZeroDivisionError" in shown(saga, hostile, "bug")
+
+
+def test_a_message_of_many_lines_stays_one(saga: Command, tmp_path: Path) -> None:
+    """A headline of several lines, such as pydantic's, is told line by line where it belongs."""
+    url = f"sqlite:///{tmp_path / 'journal.db'}"
+    asyncio.run(_stick(url, ("m",), 3))
+    out = saga("show", "m", database=url).out
+    assert "\nreason    rejected: StepRejected: no 3\n          because of\n            that\n" in out
+    assert "\n                StepRejected: no 3\n                because of\n                  that\n" in out
+    assert "\\n" not in out

@@ -9,9 +9,9 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, select
+from sqlalchemy import select
 
-from saga.embedded import _clock, _purge, _schema
+from saga.embedded import _clock, _purge, _versions
 from saga.embedded._address import Address
 from saga.embedded._append import Appender, Batch
 from saga.embedded._clock import Clock
@@ -90,13 +90,7 @@ def without_answers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def knows_every_version(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tables of a later version pass for tables of this one."""
-    version = _schema._version
-
-    def known(connection: Connection) -> str | None:
-        found = version(connection)
-        return None if found is None else min(found, JOURNAL_VERSION)
-
-    monkeypatch.setattr(_schema, "_version", known)
+    monkeypatch.setattr(_versions, "_checked", lambda _, found: min(found[0], JOURNAL_VERSION))
 
 
 def shows_all(monkeypatch: pytest.MonkeyPatch) -> None:

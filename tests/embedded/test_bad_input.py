@@ -212,7 +212,8 @@ async def test_a_request_above_the_limit_is_refused_before_anything_is_written(m
     async with make_engine(sagas=[Growing], payload_limit=1000) as engine:
         for refused in (engine.run, engine.start):
             with pytest.raises(
-                PayloadTooLargeError, match=r"Growing g-1: .*1[0-9]{3} bytes of JSON, the limit is 1000"
+                PayloadTooLargeError,
+                match=r"Growing g-1: .*1[0-9]{3} bytes of JSON, the limit is 1000, and nothing was written; pass a",
             ):
                 await refused(Growing, (1, 1, 1, "ö" * 600), id="g-1")
         assert await is_empty(engine)

@@ -41,7 +41,6 @@ async def test_pages_are_seamless(make_engine: MakeEngine) -> None:
         assert sorted(everything) == [f"b-{number:03}" for number in range(205)]
         assert await ids(engine, limit=130) == everything[:130]
         assert await ids(engine, limit=100) == everything[:100]
-        assert await ids(engine, limit=0) == []
 
 
 async def test_filters_hold_together(make_engine: MakeEngine, shop: Shop) -> None:

@@ -130,6 +130,23 @@ async def test_an_instance_that_could_not_be_resumed_is_tried_again(
     assert [fact.epoch for fact in resumed] == [2]
 
 
+async def test_an_instance_that_somebody_starts_again_is_tried_again_too(
+    make_engine: MakeEngine, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its id exists, so the start changes nothing about it: not even that this engine has to drive it."""
+    shop.before["book.1"] = [hangs]
+    async with make_engine(grace=timedelta(0)) as engine:
+        await engine.start(Purchase, 1, id="p-1")
+    real = kernel.resume
+    monkeypatch.setattr(_resuming, "resume", lambda *_, **__: 1 / 0)
+    async with make_engine() as engine:
+        handle = await engine.start(Purchase, 1, id="p-1")
+        monkeypatch.setattr(_resuming, "resume", real)
+        while (await handle.view()).state is not SagaState.COMPLETED:
+            await asyncio.sleep(0.02)
+        assert engine._open.stage.broken == {}  # type: ignore[union-attr]
+
+
 async def test_a_damaged_journal_is_one_line_in_the_log(
     tmp_path: Path, shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:

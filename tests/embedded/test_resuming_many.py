@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -31,7 +33,7 @@ async def leave_open(make_engine: MakeEngine, shop: Shop) -> None:
         await asyncio.gather(*(engine.start(Booking, 1, id=f"b-{number}") for number in range(MANY)))
         while len(shop.deliveries) < MANY:
             await asyncio.sleep(0.005)
-        engine._grace *= 0  # nobody waits for what hangs
+        engine._settings = replace(engine._settings, grace=timedelta(0))  # nobody waits for what hangs
     shop.before.clear()
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from hypothesis import strategies as st
 
@@ -242,6 +242,10 @@ def trees(names: tuple[str, ...], *, early: bool) -> st.SearchStrategy[Node]:
     return st.recursive(st.one_of(leaves), larger, max_leaves=4)
 
 
+DEEPEST: Final = 12
+"""How many turns of the loop it takes at most until everything that is left behind has begun."""
+
+
 @st.composite
 def sagas(draw: st.DrawFn) -> tuple[type, str]:
     """A saga class, and its program as text."""
@@ -267,6 +271,8 @@ def sagas(draw: st.DrawFn) -> tuple[type, str]:
 
         async def run(self, amount: int) -> int:
             await program.do(self, amount)
+            for _ in range(DEEPEST):
+                await asyncio.sleep(0)  # what is left behind has to have begun, or the kernel refuses it
             return amount
 
     return Generated, f"{base.__name__}: {program} deadline {within}"

@@ -154,7 +154,13 @@ def compensate_beside_actions(patch: pytest.MonkeyPatch) -> None:
         Decider,
         "recover",
         lambda self: (
-            self.compensate([one for one in self.instance.calls.values() if one.role is Role.ACTION])
+            self.compensate(
+                [
+                    one
+                    for one in self.instance.calls.values()
+                    if one.role is Role.ACTION and one.state is not CallState.REJECTED
+                ]
+            )
             and self.emit(f.SagaCompensated(at=self.now()))
         ),
     )

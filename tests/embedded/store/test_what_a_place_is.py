@@ -68,7 +68,7 @@ async def test_an_engine_that_cannot_write_says_so_and_nothing_else(
     """One typed error; no traceback in the log, and no second try to write."""
     url = f"sqlite:///file:{tmp_path}/journal.db?uri=true"
     Store.open(url).close()
-    with pytest.raises(JournalReadOnlyError, match="cannot be written; open it with a user"):
+    with pytest.raises(JournalReadOnlyError, match="cannot be written: its URL says mode=ro"):
         await EmbeddedEngine(f"{url}&mode=ro", sagas=[]).__aenter__()
     assert caplog.records == []
 
