@@ -1,1 +1,1 @@
-"""Benchmarks of the embedded engine, side by side with its peers."""
+"""Benchmarks of both engines, side by side with their peers."""

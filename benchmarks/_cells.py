@@ -15,6 +15,7 @@ class Engine(StrEnum):
     OURS = "ours"
     BARE = "bare"
     DBOS = "dbos"
+    HAND_WRITTEN = "hand-written"
 
 
 class Database(StrEnum):
@@ -23,6 +24,7 @@ class Database(StrEnum):
     SQLITE = "sqlite WAL+FULL"
     SQLITE_AS_SHIPPED = "sqlite as shipped"
     POSTGRES = "postgresql"
+    TEMPORAL = "temporal"
 
 
 class Style(StrEnum):
@@ -54,11 +56,13 @@ class Spec:
     Attributes:
         kind: which of the child's jobs to do; see `_child`.
         cell: who does it.
-        url: SQLAlchemy URL of an empty database that belongs to this child.
+        url: SQLAlchemy URL of an empty database that belongs to this child, or
+            `temporal://address/task-queue`.
         payload_bytes: compact JSON of each payload.
         jitter_ms: each activity sleeps from 0 to this long; 0 is no sleep at all.
         count: sagas of a job that has a fixed number of them.
         completed: completed sagas that lie beside the open ones.
+        rounds: how often a job that alternates between engines comes back to each.
     """
 
     kind: str
@@ -68,6 +72,7 @@ class Spec:
     jitter_ms: float = 0.0
     count: int = 0
     completed: int = 0
+    rounds: int = 0
 
     def encode(self) -> str:
         """Return the JSON that `decode_spec` reads."""
@@ -96,6 +101,11 @@ def bare(in_flight: int) -> Cell:
     return Cell(Engine.BARE, Database.SQLITE, Style.ASYNC, in_flight)
 
 
+def hand_written(in_flight: int) -> Cell:
+    """Return the cell of the workflow that does by hand what the saga declares."""
+    return Cell(Engine.HAND_WRITTEN, Database.TEMPORAL, Style.ASYNC, in_flight)
+
+
 def dbos(database: Database, style: Style, in_flight: int) -> Cell:
     """Return a cell of the peer."""
     return Cell(Engine.DBOS, database, style, in_flight)
@@ -106,6 +116,8 @@ OURS_8: Final = ours(Database.SQLITE, 8)
 OURS_64: Final = ours(Database.SQLITE, 64)
 OURS_POSTGRES_1: Final = ours(Database.POSTGRES, 1)
 OURS_POSTGRES_64: Final = ours(Database.POSTGRES, 64)
+OURS_TEMPORAL_16: Final = ours(Database.TEMPORAL, 16)
+HAND_WRITTEN_16: Final = hand_written(16)
 BARE_1: Final = bare(1)
 BARE_64: Final = bare(64)
 DBOS_1: Final = dbos(Database.SQLITE, Style.THREADS, 1)
@@ -134,6 +146,20 @@ def peer_cells(database: Database, *, every: bool) -> tuple[Cell, ...]:
     """
     ways = _CONTENDERS + (_LONG_SHOTS if every else ())
     return tuple(dbos(database, style, in_flight) for style, in_flight in ways)
+
+
+IN_FLIGHT: Final = (1, 16, 64)
+"""How many sagas are in flight on Temporal."""
+
+
+def temporal_cells(figure_id: str) -> tuple[Cell, ...]:
+    """Return the timed cells that a figure of the Temporal engine is computed from."""
+    name, _, last = figure_id.rpartition(".")
+    if not name.startswith("P16"):
+        return ()
+    in_flight = int(last)
+    other = ours(Database.SQLITE, in_flight) if name == "P16.embedded" else hand_written(in_flight)
+    return ours(Database.TEMPORAL, in_flight), other
 
 
 def cells_for(figure_id: str, *, every: bool) -> tuple[Cell, ...]:

@@ -1,54 +1,69 @@
-"""A fresh database for every child: a file of its own, or a database of its own on one server."""
+"""A fresh database for every child: a file of its own, or a database or task queue of its own on one server."""
 
 from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
 from sqlalchemy import create_engine, make_url
 
-from saga.testing.servers import postgres
+from saga.testing.servers import postgres, temporal
 
 from ._cells import Database
 
 ADDRESS: Final = "SAGA_TEST_POSTGRES"
+SERVERS: Final[dict[Database, Callable[[], AbstractContextManager[str]]]] = {
+    Database.POSTGRES: postgres,
+    Database.TEMPORAL: temporal,
+}
 
 
 class Databases:
     """Hands out empty databases until the block that made it ends."""
 
-    def __init__(self, folder: Path, server: str | None, missing: str) -> None:
+    def __init__(self, folder: Path, servers: dict[Database, str], missing: dict[Database, str]) -> None:
         self.folder = folder
-        self._server = server
+        self._servers = servers
         self._missing = missing
         self._numbers = itertools.count(1)
         self._made: list[str] = []
 
+    def serve(self, database: Database, running: ExitStack) -> None:
+        """Start that server until the stack unwinds, or note why there is none."""
+        try:
+            self._servers[database] = running.enter_context(SERVERS[database]())
+        except Exception as error:  # noqa: BLE001 - whatever it is, the figures say it
+            self._missing[database] = f"no {database}: {type(error).__name__}"
+
     def fresh(self, database: Database) -> str:
-        """Return the SQLAlchemy URL of an empty database.
+        """Return the SQLAlchemy URL of an empty database, or the URL of an unused task queue.
 
         Raises:
-            RuntimeError: if it should lie on a PostgreSQL server and there is none.
+            RuntimeError: if it should lie on a server and there is none.
         """
         name = f"saga_benchmark_{next(self._numbers)}"
-        if database is not Database.POSTGRES:
+        if database not in SERVERS:
             return f"sqlite:///{self.folder / name}.db"
-        if self._server is None:
-            raise RuntimeError(self._missing)
+        server = self._servers.get(database)
+        if server is None:
+            raise RuntimeError(self._missing.get(database, f"no {database} was asked for"))
+        if database is Database.TEMPORAL:
+            return f"temporal://{server}/{name}-{os.getpid()}"  # ids of an earlier run may be there still
         self._execute(f"CREATE DATABASE {name}")
         self._made.append(name)
-        return make_url(self._server).set(database=name).render_as_string(hide_password=False)
+        return make_url(server).set(database=name).render_as_string(hide_password=False)
 
     def server_version(self) -> str | None:
         """Return PostgreSQL's version, or None where there is no server."""
-        if self._server is None:
+        server = self._servers.get(Database.POSTGRES)
+        if server is None:
             return None
-        engine = create_engine(self._server)
+        engine = create_engine(server)
         with engine.connect() as connection:
             version = str(connection.exec_driver_sql("SHOW server_version").scalar_one())
         engine.dispose()
@@ -61,26 +76,20 @@ class Databases:
         self._made.clear()
 
     def _execute(self, statement: str) -> None:
-        engine = create_engine(self._server or "", isolation_level="AUTOCOMMIT")
+        engine = create_engine(self._servers[Database.POSTGRES], isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
             connection.exec_driver_sql(statement)
         engine.dispose()
 
 
 @contextmanager
-def databases(parent: Path | None, *, with_postgres: bool) -> Generator[Databases]:
-    """Open a temporary folder and, where asked and possible, a PostgreSQL server."""
+def databases(parent: Path | None, needed: frozenset[Database]) -> Generator[Databases]:
+    """Open a temporary folder and, where needed and possible, the servers."""
     with ExitStack() as running:
         folder = Path(running.enter_context(TemporaryDirectory(prefix="saga-benchmark-", dir=parent)))
-        server, missing = _server(running) if with_postgres else (None, "no PostgreSQL was asked for")
-        made = Databases(folder, server, missing)
+        made = Databases(folder, {}, {})
+        for database in SERVERS:
+            if database in needed:
+                made.serve(database, running)
         running.callback(made.drop_all)
         yield made
-
-
-def _server(running: ExitStack) -> tuple[str | None, str]:
-    """Return the server's URL, or why there is none."""
-    try:
-        return running.enter_context(postgres()), ""
-    except Exception as error:  # noqa: BLE001 - whatever it is, the figures say it
-        return None, f"no PostgreSQL: {type(error).__name__}"

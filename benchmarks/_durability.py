@@ -27,9 +27,10 @@ class Durability:
     """What the database says about its commits.
 
     Attributes:
-        journal: SQLite's journal mode, or `wal` on PostgreSQL.
+        journal: SQLite's journal mode, `wal` on PostgreSQL, or what a Temporal server keeps its histories in.
         synchronous: SQLite's `synchronous` or PostgreSQL's `synchronous_commit`; the
-            weakest of all connections. `fsync=off` if PostgreSQL never flushes.
+            weakest of all connections. `fsync=off` if PostgreSQL never flushes, `the server's`
+            where Temporal decides it, for everybody alike.
     """
 
     journal: str

@@ -14,7 +14,7 @@ from ._databases import Databases
 from ._measure import Measurements
 from ._settings import Settings
 
-_PACKAGES: Final = ("sagakit", "dbos", "sqlalchemy", "psycopg", "pydantic")
+_PACKAGES: Final = ("sagakit", "dbos", "temporalio", "sqlalchemy", "psycopg", "pydantic")
 
 
 def environment(

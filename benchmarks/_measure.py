@@ -7,21 +7,22 @@ import os
 import random
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, TypeAlias
 
-from ._cells import OURS_64, Cell, Database, Spec
+from ._cells import Cell, Database, Spec
 from ._databases import Databases
 from ._durability import Durability
 from ._flush_calls import flush_calls, strace
 from ._load import Round
 from ._parent import ROOT, Child, ChildError, ask_once
-from ._plan import Counting, Plan
+from ._plan import Counting, Job, Plan
 from ._settings import Settings
 
 Tell: TypeAlias = Callable[[str], None]
+Answer: TypeAlias = dict[str, Any]
 JOB_SECONDS: Final = 300.0
 ENGINES: Final = ("ours", "dbos")
 
@@ -35,8 +36,7 @@ class Measurements:
         durability: what each timed cell's database said of itself.
         counts: the answers of the counting jobs.
         cold: seconds of each cold start, by engine.
-        recovery: seconds of each way to read the open sagas.
-        memory: KiB per open idle saga.
+        answers: what each job answered.
         failures: why a cell or a job gave nothing.
         missing: why everything else that is absent is absent.
     """
@@ -45,8 +45,7 @@ class Measurements:
     durability: dict[Cell, Durability] = field(default_factory=dict[Cell, Durability])
     counts: dict[Counting, dict[str, float]] = field(default_factory=dict[Counting, dict[str, float]])
     cold: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
-    recovery: dict[str, float] = field(default_factory=dict[str, float])
-    memory: dict[str, float] = field(default_factory=dict[str, float])
+    answers: dict[Job, Answer] = field(default_factory=dict[Job, Answer])
     failures: dict[object, str] = field(default_factory=dict[object, str])
     missing: str = "it was not measured"
 
@@ -69,6 +68,7 @@ class Measuring:
         self._tell = tell
         self._results = Measurements()
         self._latest = latest
+        self._beside: frozenset[Cell] = frozenset()
 
     async def run(self, plan: Plan) -> Measurements:
         """Run the plan until `latest`, by the monotonic clock; what fails is noted and the rest goes on."""
@@ -82,20 +82,19 @@ class Measuring:
         return self._results
 
     async def _run(self, plan: Plan) -> None:
+        self._beside = plan.beside
         for counting in plan.countings:
             await self._count(counting)
         if plan.cold_start:
             await self._cold_starts()
-        if plan.recovery:
-            await self._job("recovery", self._settings.open_sagas, self._results.recovery)
-        if plan.memory:
-            await self._job("memory", self._settings.idle_sagas, self._results.memory)
+        for job in plan.jobs:
+            await self._job(job)
         async with AsyncExitStack() as running:
             kept = {} if self._settings.reopen else await self._open(plan.cells, running)
-            await self._rounds(list(plan.cells), kept)
+            await self._rounds(plan.cells, kept)
 
     async def _open(self, cells: Iterable[Cell], running: AsyncExitStack) -> dict[Cell, Child]:
-        """Open all cells, as many at a time as there are processors."""
+        """Open what all cells need, as many at a time as there are processors."""
         places = asyncio.Semaphore(os.cpu_count() or 1)
 
         async def open_one(cell: Cell) -> tuple[Cell, Child | None]:
@@ -103,7 +102,7 @@ class Measuring:
                 self._tell(f"open {cell.name}")
                 return cell, await self._child(cell, running)
 
-        opened = await asyncio.gather(*map(open_one, cells))
+        opened = await asyncio.gather(*map(open_one, dict.fromkeys(map(self._place, cells))))
         return {cell: child for cell, child in opened if child is not None}
 
     async def _child(self, cell: Cell, running: AsyncExitStack) -> Child | None:
@@ -116,15 +115,14 @@ class Measuring:
             return None
         return child
 
-    async def _rounds(self, cells: list[Cell], kept: dict[Cell, Child]) -> None:
+    async def _rounds(self, cells: Collection[Cell], kept: dict[Cell, Child]) -> None:
         longest = 0.0
         for number in range(1, self._settings.rounds + 1):
             began = time.monotonic()
             if number > 1 and began + longest > self._latest:
                 self._tell(f"no time for round {number}")
                 return
-            self._random.shuffle(cells)
-            for cell in cells:
+            for cell in self._shuffled(cells):
                 self._tell(f"round {number}: {cell.name}")
                 await self._turn(cell, kept)
             longest = max(longest, time.monotonic() - began)
@@ -134,13 +132,34 @@ class Measuring:
         if cell in self._results.failures:
             return
         async with AsyncExitStack() as running:
-            child = kept.get(cell) or await self._child(cell, running)
+            child = kept.get(self._place(cell)) or await self._child(cell, running)
             if child is None:
                 return
             try:
-                self._results.rounds.setdefault(cell, []).append(await child.round(self._settings))
+                seconds, warm_up = self._seconds(cell)
+                done = await child.round(cell.in_flight, seconds, warm_up)
+                self._results.rounds.setdefault(cell, []).append(done)
             except ChildError as error:
                 self._fail(cell, error)
+
+    def _place(self, cell: Cell) -> Cell:
+        """Return the cell whose child serves this one, which is its own unless children are shared."""
+        return replace(cell, in_flight=1) if self._settings.share else cell
+
+    def _seconds(self, cell: Cell) -> tuple[float, float]:
+        """Return how long its window is, and the load before it."""
+        if cell not in self._beside:
+            return self._settings.round_seconds, self._settings.warm_up_seconds
+        return self._settings.beside_seconds, self._settings.beside_seconds / 2
+
+    def _shuffled(self, cells: Collection[Cell]) -> list[Cell]:
+        """Return the cells in a new order, those with as many in flight together: they are compared most often.
+
+        What is only shown beside them comes last, in case that no time is left.
+        """
+        numbers = dict.fromkeys(cell.in_flight for cell in cells)
+        order = {number: self._random.random() for number in numbers}
+        return sorted(cells, key=lambda cell: (cell in self._beside, order[cell.in_flight], self._random.random()))
 
     async def _count(self, counting: Counting) -> None:
         self._tell(f"count {counting.cell.name}")
@@ -163,13 +182,13 @@ class Measuring:
         calls = flush_calls(lines, answer["began_epoch_seconds"], answer["ended_epoch_seconds"])
         self._results.counts[counting]["kernel_flush_calls_per_saga"] = calls / counting.sagas
 
-    async def _job(self, kind: str, count: int, into: dict[str, float]) -> None:
-        self._tell(kind)
-        completed = self._settings.completed_sagas
+    async def _job(self, job: Job) -> None:
+        self._tell(f"{job.kind} {job.cell.name}")
         try:
-            into.update(await ask_once(self._spec(kind, OURS_64, count, completed=completed), JOB_SECONDS))
-        except ChildError as error:
-            self._fail(kind, error)
+            spec = self._spec(job.kind, job.cell, job.sagas, completed=job.completed, rounds=job.rounds)
+            self._results.answers[job] = await ask_once(spec, JOB_SECONDS)
+        except (ChildError, RuntimeError) as error:
+            self._fail(job, error)
 
     async def _cold_starts(self) -> None:
         for number in range(self._settings.cold_starts + 1):
@@ -198,9 +217,11 @@ class Measuring:
         self._fail(engine, ChildError(last))
         return None
 
-    def _spec(self, kind: str, cell: Cell, count: int = 0, jitter_ms: float = 0.0, *, completed: int = 0) -> Spec:
+    def _spec(
+        self, kind: str, cell: Cell, count: int = 0, jitter_ms: float = 0.0, *, completed: int = 0, rounds: int = 0
+    ) -> Spec:
         url = self._databases.fresh(cell.database)
-        return Spec(kind, cell, url, self._settings.payload_bytes, jitter_ms, count, completed)
+        return Spec(kind, cell, url, self._settings.payload_bytes, jitter_ms, count, completed, rounds)
 
     def _fail(self, what: object, error: Exception) -> None:
         words = str(error).replace(str(self._databases.folder), "DIR")

@@ -1,4 +1,4 @@
-"""The memory job: what the process grows by, per open saga that waits for a decision."""
+"""The memory jobs: what a process grows by, per open saga that waits for a decision."""
 
 from __future__ import annotations
 
@@ -6,33 +6,34 @@ import asyncio
 import gc
 import itertools
 import os
+from collections.abc import Callable
 from pathlib import Path
-
-from sqlalchemy import make_url
+from typing import Final
 
 from ._cells import Spec
 from ._channel import Channel
+from ._engines import waiting
 from ._load import drive_count
-from ._ours import all_wait, waiting
 
-WARM_UP_SAGAS = 100
+MOST_WARM_UP_SAGAS: Final = 100
 """They fill caches and grow the heap once, so that the rest is weighed alone."""
 
 
 def memory(spec: Spec, channel: Channel) -> None:
     """Answer with the KiB of resident memory that one open idle saga takes."""
-    channel.say(kib_per_saga=asyncio.run(_grown_kib(spec)) / spec.count)
+    channel.say(kib_per_saga=asyncio.run(grown_kib(spec, resident_kib)) / spec.count)
 
 
-async def _grown_kib(spec: Spec) -> float:
-    numbers, path = itertools.count(), make_url(spec.url).database or ""
-    async with waiting(spec) as start_one:
-        await drive_count(start_one, spec.cell.in_flight, WARM_UP_SAGAS, numbers)
-        await all_wait(path, WARM_UP_SAGAS)
-        before = resident_kib()
-        await drive_count(start_one, spec.cell.in_flight, spec.count, numbers)
-        await all_wait(path, WARM_UP_SAGAS + spec.count)
-        return resident_kib() - before
+async def grown_kib(spec: Spec, weigh: Callable[[], float]) -> float:
+    """Return what the process grows by while so many sagas more come to wait."""
+    numbers, warm_up = itertools.count(), min(MOST_WARM_UP_SAGAS, spec.count)
+    async with waiting(spec) as opened:
+        await drive_count(opened.start_one, spec.cell.in_flight, warm_up, numbers)
+        await opened.all_wait(warm_up)
+        before = weigh()
+        await drive_count(opened.start_one, spec.cell.in_flight, spec.count, numbers)
+        await opened.all_wait(warm_up + spec.count)
+        return weigh() - before
 
 
 def resident_kib() -> float:

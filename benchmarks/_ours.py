@@ -10,6 +10,8 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, closing
 from typing import Final
 
+from sqlalchemy import make_url
+
 from saga import EmbeddedEngine
 from saga.embedded._store import Loaded, Store
 from saga.kernel import Instance, decode_fact, definition_of, resume
@@ -38,21 +40,21 @@ async def ours(spec: Spec) -> AsyncGenerator[RunOne]:
 
 
 @asynccontextmanager
-async def waiting(spec: Spec) -> AsyncGenerator[RunOne]:
+async def waiting_sagas(spec: Spec) -> AsyncGenerator[RunOne]:
     """Open the engine and yield what starts a saga that will wait for its decision."""
     request = order_of(spec.payload_bytes)
     async with _engine(spec) as engine:
         yield lambda number: engine.start(ReviewedPurchase, request, id=f"reviewed-{number}")
 
 
-async def all_wait(path: str, sagas: int) -> None:
+async def all_wait(url: str, sagas: int) -> None:
     """Return once so many sagas wait for their decision, durably.
 
     Raises:
         TimeoutError: if they do not within a minute.
     """
     async with asyncio.timeout(60):
-        with closing(sqlite3.connect(path)) as connection:
+        with closing(sqlite3.connect(make_url(url).database or "")) as connection:
             while connection.execute(_WAITING).fetchone()[0] < sagas:  # noqa: ASYNC110 - only the journal knows
                 await asyncio.sleep(0.05)
 

@@ -13,7 +13,6 @@ from typing import Any, Final
 from ._cells import Spec
 from ._durability import Durability
 from ._load import Round
-from ._settings import Settings
 
 ROOT: Final = Path(__file__).parent.parent
 START_SECONDS: Final = 60.0
@@ -52,15 +51,15 @@ class Child:
         answer = await self.answer(START_SECONDS)
         return Durability(**answer["durability"])
 
-    async def round(self, settings: Settings) -> Round:
+    async def round(self, in_flight: int, seconds: float, warm_up_seconds: float) -> Round:
         """Let it run for one window.
 
         Children that wait are not stopped by a signal meanwhile, though their idle threads
         poll: it was tried, and the peer on PostgreSQL then came back at a tenth of its rate.
         """
-        seconds, warm_up = settings.round_seconds, settings.warm_up_seconds
-        self._write(json.dumps({"seconds": seconds, "warm_up_seconds": warm_up}))
-        return Round(**await self.answer(seconds + warm_up + GRACE_SECONDS))
+        command = {"in_flight": in_flight, "seconds": seconds, "warm_up_seconds": warm_up_seconds}
+        self._write(json.dumps(command))
+        return Round(**await self.answer(seconds + warm_up_seconds + GRACE_SECONDS))
 
     async def answer(self, seconds: float) -> dict[str, Any]:
         """Wait for its next line.

@@ -18,18 +18,17 @@ from sqlalchemy import make_url
 from ._arithmetic import median
 from ._cells import Spec
 from ._channel import Channel
+from ._engines import waiting
 from ._load import drive_count
 from ._ours import (
     RAW_JSON,
     RAW_QUERY,
-    all_wait,
     fill_completed,
     folded,
     ours,
     recover,
     reopened,
     replayed,
-    waiting,
 )
 
 READS: Final = 5
@@ -59,9 +58,9 @@ async def _leave_open(spec: Spec) -> None:
     """Complete one saga, start the others, and close the engine while each waits for its decision."""
     async with ours(spec) as run_one:
         await run_one(1)
-    async with waiting(spec) as start_one:
-        await drive_count(start_one, spec.cell.in_flight, spec.count, itertools.count())
-        await all_wait(make_url(spec.url).database or "", spec.count)
+    async with waiting(spec) as opened:
+        await drive_count(opened.start_one, spec.cell.in_flight, spec.count, itertools.count())
+        await opened.all_wait(spec.count)
 
 
 def _in_turns(spec: Spec, **ways: Way) -> dict[str, list[Times]]:

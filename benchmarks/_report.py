@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final, cast
 
 from rich.console import Console
 from rich.table import Table
@@ -12,7 +12,8 @@ from ._arithmetic import median
 from ._cells import Cell
 from ._figures import Better, Figure
 from ._load import Round
-from ._measure import Measurements
+from ._measure import Answer, Measurements
+from ._plan import Job
 
 _SIGNS: Final = {Better.HIGHER: "≥ ", Better.LOWER: "≤ ", Better.EQUAL: "= ", Better.REPORTED: ""}
 
@@ -27,7 +28,10 @@ def report(figures: Iterable[Figure], results: Measurements, environment: dict[s
             for job, counts in results.counts.items()
         ],
         "cold_start_seconds": {engine: round(median(s), 3) for engine, s in results.cold.items()},
-        "recovery_seconds": results.recovery,
+        "jobs": [
+            {"job": job.kind, "cell": job.cell.name, "sagas": job.sagas, **_rounded(answer)}
+            for job, answer in results.answers.items()
+        ],
         "failures": {_name(what): reason for what, reason in results.failures.items()},
         "environment": environment,
     }
@@ -50,6 +54,8 @@ def show(console: Console, figures: Iterable[Figure], results: Measurements) -> 
     console.print(_cell_table(results))
     if results.counts:
         console.print(_count_table(results))
+    if results.answers:
+        console.print(_job_table(results))
     console.print(_figure_table(figures))
     for what, reason in results.failures.items():
         console.print(f"{_name(what)}: {reason}", markup=False)
@@ -60,6 +66,8 @@ def _figure_table(figures: Iterable[Figure]) -> Table:
     for figure in figures:
         goal, sign = figure.goal, _SIGNS[figure.goal.better]
         value = "-" if figure.value is None else f"{figure.value:.3g}"
+        if figure.rounds:
+            value += f" ({min(figure.rounds):.3g} - {max(figure.rounds):.3g})"
         table.add_row(
             goal.id,
             goal.name if figure.reason is None else f"{goal.name}\n{figure.reason}",
@@ -104,10 +112,25 @@ def _count_table(results: Measurements) -> Table:
     return table
 
 
+def _job_table(results: Measurements) -> Table:
+    table = _table("Jobs (medians over rounds, smallest and largest in brackets)", "cell", "what", "value")
+    for job, answer in results.answers.items():
+        for name, value in answer.items():
+            table.add_row(job.cell.name, f"{job.kind}: {name}", _spread(value))
+    return table
+
+
+def _spread(value: Any) -> str:  # as in `_number`
+    if isinstance(value, list):
+        numbers = cast("list[float]", value)
+        return f"{median(numbers):.3g} ({min(numbers):.3g} - {max(numbers):.3g})"
+    return f"{value:.4g}"
+
+
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left")
     for column in columns:
-        text = column in {"id", "figure", "cell", ""}
+        text = column in {"id", "figure", "cell", "what", ""}
         table.add_column(column, justify="left" if text else "right", overflow="fold")
     return table
 
@@ -116,6 +139,15 @@ def _counts_only(counts: dict[str, float]) -> dict[str, float]:
     return {name: round(value, 3) for name, value in counts.items() if not name.endswith("epoch_seconds")}
 
 
+def _rounded(answer: Answer) -> dict[str, object]:
+    return {name: _number(value) for name, value in answer.items()}
+
+
+def _number(value: Any) -> object:  # what a job answers: a number, or one for each round
+    return [round(one, 4) for one in cast("list[float]", value)] if isinstance(value, list) else round(value, 4)
+
+
 def _name(what: object) -> str:
     cell = getattr(what, "cell", what)
-    return cell.name if isinstance(cell, Cell) else str(what)
+    kind = f"{what.kind} " if isinstance(what, Job) else ""
+    return f"{kind}{cell.name}" if isinstance(cell, Cell) else str(what)

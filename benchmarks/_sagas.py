@@ -37,6 +37,10 @@ class Order(BaseModel):
     note: str
 
 
+class Declined(Exception):
+    """An order of nothing cannot be charged."""
+
+
 class Shop:
     """A participant whose activities do nothing, for up to `jitter_ms` milliseconds."""
 
@@ -57,7 +61,9 @@ class Shop:
         """Release them again."""
 
     async def charge(self, order: Order) -> Order:
-        """Charge the account."""
+        """Charge the account, or say no."""
+        if not order.amount_cents:
+            raise Declined
         return await self._act(order)
 
     async def find_charge(self, order: Order) -> Finding[Order]:
@@ -76,7 +82,7 @@ class Purchase(Saga):
     """Three steps, one of each kind that acts: what every timed cell of ours runs."""
 
     reserve = Compensatable(shop.reserve).compensated_by(shop.release)
-    charge = Pivot(shop.charge).probed_by(shop.find_charge)
+    charge = Pivot(shop.charge, rejects=[Declined]).probed_by(shop.find_charge)
     ship = Retriable(shop.ship)
 
     async def run(self, order: Order) -> Order:
@@ -102,6 +108,11 @@ class ReviewedPurchase(Saga):
 def order_of(size_bytes: int) -> Order:
     """Return an order whose compact JSON is `size_bytes` long."""
     return Order(**payload(size_bytes))
+
+
+def declined_order_of(size_bytes: int) -> Order:
+    """Return such an order that the pivot rejects, so that the step before it is compensated."""
+    return order_of(size_bytes).model_copy(update={"amount_cents": 0})
 
 
 async def first_saga(url: str, done: Callable[[], object]) -> None:

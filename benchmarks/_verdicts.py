@@ -1,9 +1,6 @@
-"""Turns measurements into figures: ratios round by round, their median, and the verdict."""
+"""The figures of the embedded engine, read off its measurements."""
 
 from __future__ import annotations
-
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from ._arithmetic import best_per_round, median, ratios
 from ._cells import (
@@ -20,36 +17,19 @@ from ._cells import (
     Database,
     Engine,
 )
-from ._figures import Figure, Goal, unmeasured
-from ._load import Round
-from ._measure import Measurements
+from ._figures import Figure, Goal
 from ._payload import PAYLOADS_PER_SAGA
-from ._plan import Counting, jittered, one_at_a_time
-from ._settings import Settings
+from ._plan import Counting, jittered, one_at_a_time, recovery, weighed
+from ._reading import Reading, Sources, UnmeasuredError
 
 
-class UnmeasuredError(Exception):
-    """What a figure needs was not measured; the message says why."""
+class Verdicts(Reading):
+    """Reads the embedded engine's figures off one run's measurements."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True)
-class Verdicts:
-    """Reads figures off one run's measurements."""
-
-    results: Measurements
-    settings: Settings
-
-    def figures(self, goals: Iterable[Goal]) -> list[Figure]:
-        """Return one figure per goal, measured or with the reason why not."""
-        return [self._figure(goal) for goal in goals]
-
-    def _figure(self, goal: Goal) -> Figure:
-        try:
-            return self._sources()[goal.id](goal)
-        except UnmeasuredError as absent:
-            return unmeasured(goal, str(absent))
-
-    def _sources(self) -> dict[str, Callable[[Goal], Figure]]:
+    def sources(self) -> Sources:
+        """Return what each figure is read from, by its id."""
         alone, crowd = one_at_a_time(self.settings), jittered(self.settings)
         payload_bytes = PAYLOADS_PER_SAGA * self.settings.payload_bytes
         return {
@@ -68,7 +48,7 @@ class Verdicts:
             "P14.replay": lambda goal: Figure(goal, self._recovery("raw", "replay")),
             "P14.growth": lambda goal: Figure(goal, self._recovery("opened_beside_completed", "opened")),
             "P20": self._cold_start,
-            "M1": self._memory,
+            "M1": lambda goal: Figure(goal, self._answer(weighed(OURS_64, self.settings), "kib_per_saga")),
         }
 
     def _against(self, goal: Goal, ours: Cell, peers: tuple[Cell, ...]) -> Figure:
@@ -88,11 +68,6 @@ class Verdicts:
     def _cold_start(self, goal: Goal) -> Figure:
         ours, theirs = (self._cold(engine) for engine in ("ours", "dbos"))
         return Figure(goal, median(ours) / median(theirs), rounds=ratios(ours, theirs))
-
-    def _memory(self, goal: Goal) -> Figure:
-        if "kib_per_saga" not in self.results.memory:
-            raise UnmeasuredError(self._why("memory"))
-        return Figure(goal, self.results.memory["kib_per_saga"])
 
     def _as_durable(self, ours: Cell, peer: Cell) -> None:
         mine, theirs = self.results.durability[ours], self.results.durability[peer]
@@ -116,29 +91,16 @@ class Verdicts:
         ]
         return f"without {', '.join(failed)}, which failed" if failed else None
 
-    def _rates(self, cell: Cell) -> list[float]:
-        return [r.sagas_per_second for r in self._rounds(cell)]
-
-    def _rounds(self, cell: Cell) -> list[Round]:
-        if not (rounds := self.results.rounds.get(cell)):
-            raise UnmeasuredError(f"{cell.name}: {self._why(cell)}")
-        return rounds
-
     def _count(self, counting: Counting, what: str) -> float:
         if what not in (counts := self.results.counts.get(counting, {})):
             raise UnmeasuredError(self._why(counting))
         return counts[what]
 
     def _recovery(self, part: str, whole: str) -> float:
-        seconds = self.results.recovery
-        if not {part, whole} <= seconds.keys():
-            raise UnmeasuredError(self._why("recovery"))
-        return seconds[part] / seconds[whole]
+        job = recovery(self.settings)
+        return self._answer(job, part) / self._answer(job, whole)
 
     def _cold(self, engine: str) -> list[float]:
         if not (seconds := self.results.cold.get(engine)):
             raise UnmeasuredError(f"{engine}: {self._why(engine)}")
         return seconds
-
-    def _why(self, what: object) -> str:
-        return self.results.failures.get(what, self.results.missing)

@@ -9,20 +9,17 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from saga import errors
-from saga.errors import ActRefusedError, InvalidRequestError, SagaError, UnknownSagaError
+from saga.errors import ActRefusedError, InvalidRequestError, SagaError, ServerError, UnknownSagaError
+from saga.kernel import positional
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import AsyncIterator, Awaitable
 
-__all__ = ("asked", "refused")
+__all__ = ("asked", "listed", "refused")
 
 Answer = TypeVar("Answer")
 
 _GONE: Final = "it has ended, or it never was"
-
-
-class ServerError(SagaError):
-    """The server, its namespace or a worker cannot be reached, or it answered something unexpected."""
 
 
 async def asked(asking: Awaitable[Answer], id: str) -> Answer:
@@ -43,6 +40,19 @@ async def asked(asking: Awaitable[Answer], id: str) -> Answer:
         raise refused(error, id) from None
 
 
+async def listed(asking: AsyncIterator[Answer]) -> AsyncIterator[Answer]:
+    """Yield what the server lists.
+
+    Raises:
+        ServerError: if the server or its namespace cannot be reached.
+    """
+    try:
+        async for one in asking:
+            yield one
+    except RPCError as error:
+        raise refused(error, "the list of instances") from None
+
+
 def _told(cause: BaseException, id: str) -> SagaError:
     if not isinstance(cause, ApplicationError):
         return ServerError(f"{id}: {cause}")
@@ -56,12 +66,14 @@ def refused(error: BaseException, id: str) -> SagaError:
     if not isinstance(error, RPCError):
         cause = getattr(error, "cause", None) or error
         text = f"{id} was ended from outside ({type(cause).__name__}: {cause}); nothing was compensated by that"
-        return ServerError(f"{text}. Start its recovery with: saga recover {id}")
+        hint = f"saga recover --by YOU --why ... {positional(id, 'module:Class')}"
+        return ServerError(f"{text}. Start its recovery with: {hint}")
     if error.status is RPCStatusCode.NOT_FOUND:
         if "namespace" in error.message.lower():
-            return ServerError(f"{error.message}; check the namespace of the client")
+            return ServerError(f"{error.message.rstrip('.')}; name another, or have it created")
         return UnknownSagaError(f"the server has no running instance {id!r}: {_GONE}")
-    if error.status in {RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED}:
+    unheard = error.status is RPCStatusCode.FAILED_PRECONDITION and "poller" in error.message
+    if unheard or error.status in {RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED}:
         text = f"{id}: no answer in time; does a worker poll the task queue of this saga?"
         return ServerError(f"{text} Start one with: saga worker module:Class --task-queue ...")
     return ServerError(f"{id}: the server answered {error.status.name}: {error.message}")

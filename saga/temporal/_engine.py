@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from temporalio.api.enums.v1 import EventType
-from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
-from temporalio.common import RawValue, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 from temporalio.worker import Worker
@@ -17,27 +13,26 @@ from temporalio.worker import Worker
 from saga.errors import (
     EngineClosedError,
     IdReusedError,
-    InvalidRequestError,
-    PayloadTooLargeError,
     UnknownSagaError,
 )
 from saga.kernel import (
-    PAYLOAD_LIMIT,
-    Instance,
     SagaHandle,
-    SagaStarted,
     SagaState,
     SagaSummary,
-    check_id,
+    check_list,
+    check_start,
     definition_of,
-    size_of,
 )
-from saga.kernel import facts as f
 
-from ._asking import asked, refused
-from ._endings import compensated
-from ._payloads import facts_in, text_of, to_raw
+from ._asking import asked, listed, refused
+from ._carried import LARGEST
+from ._definitions import KEY, remembered
+from ._events import decrypted
+from ._history import started_in
+from ._journals import STATES, TemporalJournals
+from ._payloads import to_raw
 from ._plugin import SagaPlugin
+from ._recover import recover
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -45,9 +40,9 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from temporalio.client import Client
+    from temporalio.client import Client, WorkflowExecution
 
-    from saga.kernel import Definition, Fact, Request, Runs
+    from saga.kernel import Definition, Fact, Runs
 
     Facts: TypeAlias = list[Fact]  # inside the class `list` is a method
 
@@ -56,12 +51,8 @@ __all__ = ("TemporalEngine",)
 RunRequest = TypeVar("RunRequest")
 RunResult = TypeVar("RunResult")
 
-_FIRST_LOOK: Final = 1.0
-_LAST_LOOK: Final = 10.0
-"""Seconds between two looks at whether a running instance is STUCK: at first, and at most."""
 
-
-class TemporalEngine:
+class TemporalEngine(TemporalJournals):
     """Runs sagas on a Temporal server.
 
     With `participants` it runs a worker in this process while it is entered; without, other workers do
@@ -84,12 +75,13 @@ class TemporalEngine:
         participants: Mapping[str, object] | None = None,
         task_queues: Mapping[str, str] | None = None,
     ) -> None:
-        self._client = client
+        super().__init__(client)
         self._queue = task_queue
         self._sagas = sagas
         self._participants = participants
         self._queues = task_queues
         self._entered: AsyncExitStack | None = None
+        self._memos: dict[str, Mapping[str, object]] = {}
 
     # -- entering and leaving ------------------------------------------------------------
 
@@ -141,10 +133,12 @@ class TemporalEngine:
                 task_queue=self._queue,
                 id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
                 id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                memo={"saga_definition": definition.fingerprint},
+                memo=self._memo(definition),
             )
         except WorkflowAlreadyStartedError:
             await self._check_same(definition, payload, id)
+        except RPCError as error:
+            raise refused(error, id) from None
         return SagaHandle(self, definition, id)
 
     async def run(self, saga: type[Runs[RunRequest, RunResult]], request: RunRequest, *, id: str) -> RunResult:
@@ -179,13 +173,24 @@ class TemporalEngine:
         started_before: datetime | None = None,
         limit: int | None = None,
     ) -> AsyncIterator[SagaSummary]:
-        """Yield instances, newest first, as the server's list has them; it may lag behind by a moment."""
+        """Yield instances, newest first, as the server's list has them; it may lag behind by a moment.
+
+        Without `saga`, and where this engine has no sagas, those are listed that an engine started, and their children.
+        An instance that compensates is listed as RUNNING until it has ended: the list does not know better.
+
+        Raises:
+            InvalidRequestError: if what is asked for makes no sense.
+            ServerError: if the server or its namespace cannot be reached.
+        """
+        wanted = check_list(states, started_after=started_after, started_before=started_before, limit=limit)
         named = saga if saga is None or isinstance(saga, str) else definition_of(saga).saga
         names = [named] if named is not None else [definition_of(one).saga for one in self._sagas]
-        wanted, count = set(states), 0
+        count = 0
         query = _query(names, id_prefix, started_after, started_before)
-        async for one in self._client.list_workflows(query):
-            state = _STATES.get(one.status) if one.status is not None else None
+        async for one in listed(self._client.list_workflows(query)):
+            if not names and not await _is_saga(one):
+                continue
+            state = STATES.get(one.status) if one.status is not None else None
             if state is SagaState.RUNNING and await one.memo_value("saga_state", None) == SagaState.STUCK:
                 state = SagaState.STUCK
             if state is None or (wanted and state not in wanted):
@@ -197,67 +202,24 @@ class TemporalEngine:
             if limit is not None and count >= limit:
                 return
 
-    # -- Journals, for the handles -------------------------------------------------------
-
-    async def journal(self, id: str) -> Facts:
-        """Return the facts of an instance, as its workflow tells them."""
-        raw = await asked(self._handle(id).query("journal", result_type=RawValue), id)
-        return facts_in(json.loads(text_of(raw)))
-
-    async def send(self, id: str, request: Request) -> None:
-        """Bring a request to an instance, as an update of its workflow.
+    async def recover(
+        self, saga: type[Runs[RunRequest, RunResult]], id: str, *, by: str, why: str
+    ) -> SagaHandle[RunResult]:
+        """Compensate an instance that cannot do so itself any more; see `saga.temporal.recover`.
 
         Raises:
-            ActRefusedError: if it makes no sense in the state that the instance is in.
+            ActRefusedError: if it goes on by itself, or has ended by itself.
+            SagaError: as `recover`.
         """
-        fields = request.model_dump_json(exclude={"request"})
-        handle: Any = self._handle(id)  # one of its overloads has no types
-        await asked(handle.execute_update(request.request, to_raw(fields)), id)
-
-    async def at_rest(self, id: str) -> Instance:
-        """Return what is known of an instance once it has ended or is STUCK: how it ended, at least."""
-        handle = self._handle(id)
-        ended = asyncio.ensure_future(handle.result())
-        look = _FIRST_LOOK
-        try:
-            while not (await asyncio.wait([ended], timeout=look))[0]:
-                look = min(look * 2, _LAST_LOOK)
-                described = await asked(handle.describe(), id)
-                if await described.memo_value("saga_state", None) == SagaState.STUCK:
-                    return Instance().fold_all(await self.journal(id))
-        finally:
-            ended.cancel()
-        return await self._ended(id, ended)
-
-    async def _ended(self, id: str, ended: asyncio.Future[RawValue]) -> Instance:
-        try:
-            result = ended.result()
-        except WorkflowFailureError as error:
-            instance = compensated(error.cause)
-            if instance is not None:
-                return instance
-            raise refused(error, id) from None
-        except RPCError as error:
-            raise refused(error, id) from None
-        described = await asked(self._handle(id).describe(), id)
-        return Instance().fold_all(_told(described.workflow_type, id, described.start_time, text_of(result)))
-
-    async def follow(self, id: str) -> AsyncIterator[Fact]:
-        """Yield every fact of an instance, as its history grows."""
-        seen = 0
-        async for event in self._handle(id).fetch_history_events(wait_new_event=True):
-            told = event.HasField("workflow_task_completed_event_attributes")
-            ended = event.event_type in _CLOSING
-            if not (told or ended):
-                continue
-            for fact in (await self.journal(id))[seen:]:
-                seen += 1
-                yield fact
+        return await recover(self._client, saga, id, by=by, why=why)
 
     # -- the edge ------------------------------------------------------------------------
 
-    def _handle(self, id: str) -> WorkflowHandle[Any, Any]:
-        return self._client.get_workflow_handle(id, result_type=RawValue)
+    def _memo(self, definition: Definition) -> Mapping[str, object]:
+        known = self._memos.get(definition.saga)
+        if known is None:
+            known = self._memos[definition.saga] = {KEY: remembered(definition).model_dump(mode="json")}
+        return known
 
     def _prepared(self, saga: type, request: object, id: str) -> tuple[Definition, str]:
         """Check everything about a start before the server hears of it."""
@@ -265,46 +227,24 @@ class TemporalEngine:
             msg = "the engine is not open: use `async with TemporalEngine(...) as engine`"
             raise EngineClosedError(msg)
         definition = definition_of(saga)
-        check_id(id)
-        try:
-            payload = definition.request.encode(request)
-        except InvalidRequestError as error:
-            msg = f"{definition.saga} {id}: the request was refused and nothing was started; {error}"
-            raise InvalidRequestError(msg) from None
-        if (size := size_of(payload)) > PAYLOAD_LIMIT:
-            msg = f"{definition.saga} {id}: the request has {size} bytes of JSON, the limit is {PAYLOAD_LIMIT}"
-            raise PayloadTooLargeError(f"{msg}; pass a reference instead")
+        payload = check_start(definition, request, id, assured="nothing was started", limit=LARGEST)
         return definition, payload
 
     async def _check_same(self, definition: Definition, payload: str, id: str) -> None:
-        async for event in self._handle(id).fetch_history_events(page_size=1):
-            started = event.workflow_execution_started_event_attributes
-            [first] = await self._client.data_converter.decode(started.input.payloads, [RawValue])
-            saga = started.workflow_type.name
-            if saga != definition.saga:
-                raise IdReusedError(f"{definition.saga} {id}: this id was used before, as a {saga}. Choose another id")
-            if not definition.request.same(text_of(first), payload):
-                what = "with another request"
+        async for event in listed(self._handle(id).fetch_history_events(page_size=1)):
+            [known] = await decrypted([event], self._client.data_converter.payload_codec)
+            first = started_in(known)
+            what = "" if definition.request.same(first.payload or "", payload) else "with another request"
+            if first.saga != definition.saga:
+                what = f"as a {first.saga}"
+            if what:
                 raise IdReusedError(f"{definition.saga} {id}: this id was used before, {what}. Choose another id")
             return
 
 
-_STATES: Final = {
-    WorkflowExecutionStatus.RUNNING: SagaState.RUNNING,
-    WorkflowExecutionStatus.COMPLETED: SagaState.COMPLETED,
-    WorkflowExecutionStatus.FAILED: SagaState.COMPENSATED,
-}
-_CLOSING: Final = frozenset({
-    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
-    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED,
-    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED,
-    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT,
-})  # fmt: skip
-
-
-def _told(saga: str, id: str, started_at: datetime, result: str) -> list[Fact]:
-    """Return the facts that a result tells: the journal itself is in the history."""
-    return [SagaStarted(at=started_at, saga=saga, id=id), f.SagaCompleted(at=started_at, payload=result)]
+async def _is_saga(one: WorkflowExecution) -> bool:
+    """Tell the instances of sagas from other workflows: by what `start` left beside them, or as nested in one."""
+    return "~" in one.id or KEY in await one.memo()
 
 
 def _query(names: Sequence[str], prefix: str, after: datetime | None, before: datetime | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, ConfigDict
 
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
     from saga.kernel import Call, Definition, Instance
 
-__all__ = ("Start", "child_done", "request_of", "result_of")
+__all__ = ("PARENT_STOPS", "Start", "child_done", "request_of", "result_of")
+
+PARENT_STOPS: Final = "the parent is compensating"
+"""Why a child is asked to stop."""
 
 
 class Start(BaseModel):

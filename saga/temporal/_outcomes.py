@@ -8,6 +8,7 @@ from temporalio.exceptions import (
     ActivityError,
     ApplicationError,
     CancelledError,
+    RetryState,
     TimeoutError,  # noqa: A004 - Temporal's word for it
     TimeoutType,
 )
@@ -50,7 +51,7 @@ def given_up(error: ActivityError, call: Call, at: datetime, *, first_run: str) 
     if isinstance(cause, CancelledError):
         return _stopped(error, call, at)
     if isinstance(cause, TimeoutError):
-        return _timed_out(cause, call, at)
+        return _timed_out(cause, call, at, attempts=_attempts(error, call))
     return Outcome(CallState.IN_DOUBT, at, failure=Failure.of(cause or error), overdue_at=at)
 
 
@@ -78,14 +79,21 @@ def _stopped(error: ActivityError, call: Call, at: datetime) -> Outcome:
     return Outcome(CallState.IN_DOUBT, at, failure=failure, overdue_at=at)
 
 
-def _timed_out(error: TimeoutError, call: Call, at: datetime) -> Outcome:
+def _attempts(error: ActivityError, call: Call) -> int:
+    """Return how many attempts there were, as far as Temporal says it: it counts them, and tells only the last."""
+    most = call.activity.policy.retry.attempts
+    return most if most is not None and error.retry_state is RetryState.MAXIMUM_ATTEMPTS_REACHED else 1
+
+
+def _timed_out(error: TimeoutError, call: Call, at: datetime, *, attempts: int) -> Outcome:
     if error.type is TimeoutType.SCHEDULE_TO_START:
         text = "no worker took it in time"
         return Outcome(CallState.IN_DOUBT, at, failure=Failure(type="TimeoutError", message=text))
     seconds = call.activity.policy.timeout.total_seconds()
     lost = error.type is TimeoutType.HEARTBEAT
     text = "its worker gave no sign of life" if lost else f"no answer within {seconds:g} s"
-    return Outcome(CallState.IN_DOUBT, at, failure=Failure(type="TimeoutError", message=text), overdue_at=at)
+    failure = Failure(type="TimeoutError", message=text)
+    return Outcome(CallState.IN_DOUBT, at, failure=failure, attempts=attempts, overdue_at=at)
 
 
 def child_failed(cause: BaseException, call: Call, at: datetime) -> Outcome:

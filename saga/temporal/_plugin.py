@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from temporalio.contrib.pydantic import PydanticPayloadConverter, pydantic_data_converter
 from temporalio.converter import DataConverter, DefaultPayloadConverter
@@ -16,12 +16,23 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 from saga.kernel import definitions_of
 
 from ._activities import activities_of
+from ._changed import Changed, ComparingRunner, ComparingSandbox, comparing
+from ._telling import TellingInterceptor
 from ._workflow import workflow_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
+    from typing import TypeAlias
+
+    from temporalio.client import WorkflowHistory
+    from temporalio.worker import Replayer, ReplayerConfig, WorkerConfig, WorkflowReplayResult
 
     from saga.kernel import Runs
+
+    Next: TypeAlias = Callable[
+        [Replayer, AsyncIterator[WorkflowHistory]], AbstractAsyncContextManager[AsyncIterator[WorkflowReplayResult]]
+    ]
 
 __all__ = ("SagaPlugin",)
 
@@ -53,11 +64,34 @@ class SagaPlugin(SimplePlugin):
         super().__init__(  # pyright: ignore[reportUnknownMemberType]
             "saga.SagaPlugin",
             data_converter=_converter,
+            interceptors=[TellingInterceptor()],
             activities=None if participants is None else activities_of(definitions, participants, pool),
             workflows=[workflow_of(one, task_queues, history_budget) for one in definitions.values()],
             workflow_runner=lambda runner: _passing(runner, modules),
             run_context=running,
         )
+
+    def configure_worker(self, config: WorkerConfig) -> WorkerConfig:
+        """Let the worker explain where its code does not fit a history."""
+        configured: dict[str, Any] = {**super().configure_worker(config)}
+        configured["workflow_runner"] = comparing(configured["workflow_runner"], Changed(configured["client"]))
+        return cast("WorkerConfig", configured)
+
+    def configure_replayer(self, config: ReplayerConfig) -> ReplayerConfig:
+        """Let the replayer do so too."""
+        configured: dict[str, Any] = {**super().configure_replayer(config)}
+        configured["workflow_runner"] = comparing(configured["workflow_runner"], Changed())
+        return cast("ReplayerConfig", configured)
+
+    @asynccontextmanager
+    async def run_replayer(
+        self, replayer: Replayer, histories: AsyncIterator[WorkflowHistory], next: Next
+    ) -> AsyncGenerator[AsyncIterator[WorkflowReplayResult]]:
+        """Replay; a failure that is a difference of the code is told as one."""
+        runner: Any = replayer.config(active_config=True).get("workflow_runner")
+        changed = runner.changed if isinstance(runner, (ComparingRunner, ComparingSandbox)) else Changed()
+        async with super().run_replayer(replayer, changed.noting(histories), next) as results:
+            yield changed.explaining(results)
 
 
 def _converter(known: DataConverter | None) -> DataConverter:

@@ -18,15 +18,18 @@ from temporalio.workflow import ActivityCancellationType, ChildWorkflowCancellat
 from saga.kernel import Role, child_id
 
 from ._activities import CHILD_RESULT
-from ._nested import child_done, request_of
+from ._nested import PARENT_STOPS, child_done, request_of
 from ._outcomes import answered, child_failed, given_up
 from ._payloads import to_raw
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
+    from typing import TypeAlias
 
     from saga.kernel import Call, Conductor, Fact, Failure, Outcome, Policy
+
+    ChildHandle: TypeAlias = workflow.ChildWorkflowHandle[Any, RawValue]
 
 __all__ = ("TemporalRuntime",)
 
@@ -106,7 +109,7 @@ class TemporalRuntime:
             cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         )
         try:
-            output = await handle
+            output = await _ended(handle)
         except ActivityError as error:
             return given_up(error, call, workflow.now(), first_run=workflow.info().original_execution_run_id)
         return answered(output, call, workflow.now())
@@ -115,15 +118,16 @@ class TemporalRuntime:
         nested = call.step.nested
         assert nested is not None  # noqa: S101 - the caller asked
         child = child_id(call.id, call.call)
+        starting = workflow.start_child_workflow(
+            nested.saga,
+            request_of(call),
+            id=child,
+            result_type=RawValue,
+            cancellation_type=ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
+            parent_close_policy=ParentClosePolicy.ABANDON,
+        )
         try:
-            output = await workflow.execute_child_workflow(
-                nested.saga,
-                request_of(call),
-                id=child,
-                result_type=RawValue,
-                cancellation_type=ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
-                parent_close_policy=ParentClosePolicy.ABANDON,
-            )
+            output = await _child_ended(asyncio.ensure_future(starting))
         except WorkflowAlreadyStartedError:  # a reset went back to before its start: it runs, or it ran
             return await self._attach(call, child)
         except ChildWorkflowError as error:
@@ -141,7 +145,7 @@ class TemporalRuntime:
             cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         )
         try:
-            output = await handle
+            output = await _ended(handle)
         except ActivityError as error:
             return child_failed(error.cause or error, call, workflow.now())
         return child_done(output, workflow.now())
@@ -164,6 +168,33 @@ class TemporalRuntime:
         self._timers.pop(due, None)
         if self.conductor is not None:
             self.conductor.tick()
+
+
+async def _ended(running: asyncio.Task[RawValue]) -> RawValue:
+    """Wait for an activity or a child; to be asked to stop is passed on, and its end is awaited all the same."""
+    while not running.done():
+        try:
+            await asyncio.wait([running])
+        except asyncio.CancelledError:
+            running.cancel(PARENT_STOPS)  # for a child the reason that its journal holds
+    return running.result()
+
+
+async def _child_ended(starting: asyncio.Task[ChildHandle]) -> RawValue:
+    """Wait for a child that is being started.
+
+    It is asked to stop only once it runs: a start that is cancelled says neither whether it runs nor how it ends.
+    """
+    asked_to_stop = False
+    while not starting.done():
+        try:
+            await asyncio.wait([starting])
+        except asyncio.CancelledError:
+            asked_to_stop = True
+    child = starting.result()
+    if asked_to_stop:
+        child.cancel(PARENT_STOPS)
+    return await _ended(child)
 
 
 def _is_child(call: Call) -> bool:

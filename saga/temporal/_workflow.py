@@ -12,7 +12,6 @@ from temporalio.exceptions import ApplicationError
 
 from saga.errors import InvalidRequestError, SagaError
 from saga.kernel import (
-    CODE_FAULTS,
     Abort,
     Cancel,
     Conductor,
@@ -27,42 +26,22 @@ from saga.kernel import (
     resume,
     view_of,
 )
-from saga.kernel import facts as f
 
 from . import _classes
+from ._carried import LARGEST, carried_by, carrying, fits
+from ._definitions import Remembered, check_kernel, remembered
 from ._endings import failure_of
 from ._nested import Start, result_of
-from ._payloads import facts_in, facts_out, note_of, text_of, to_raw
-from ._runtime import TemporalRuntime
+from ._payloads import facts_out, note_of, text_of, to_raw
+from ._telling import CANCEL, DECIDE
+from ._telling_runtime import TellingRuntime
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping, Sequence
+    from collections.abc import Coroutine, Iterator, Mapping
 
     from saga.kernel import Definition, Request
 
-__all__ = ("BrokenCodeError", "SagaWorkflow", "workflow_of")
-
-
-class BrokenCodeError(SagaError):
-    """The code of a saga raised what no saga may raise; the workflow task fails until fixed code is deployed (S3)."""
-
-
-class _Runtime(TemporalRuntime):
-    """Watches what is recorded for what the server should know."""
-
-    def record(self, facts: Sequence[f.Fact]) -> None:
-        super().record(facts)
-        for fact in facts:
-            if isinstance(fact, f.SagaStuck):
-                self._stuck(fact)
-            elif isinstance(fact, (f.RunContinued, f.RecoveryContinued)):
-                workflow.upsert_memo({"saga_state": None})
-
-    def _stuck(self, fact: f.SagaStuck) -> None:
-        for one in fact.reasons:
-            if one.reason in CODE_FAULTS and one.failure is not None:
-                raise BrokenCodeError(one.failure.traceback or str(one.failure))
-        workflow.upsert_memo({"saga_state": SagaState.STUCK.value})
+__all__ = ("SagaWorkflow", "workflow_of")
 
 
 class SagaWorkflow:
@@ -71,15 +50,27 @@ class SagaWorkflow:
     definition: ClassVar[Definition]
     queues: ClassVar[Mapping[str, str]] = {}
     budget: ClassVar[int] = 10_000
+    remembers: ClassVar[Mapping[str, Remembered]] = {}
 
     def __init__(self, request: RawValue | None) -> None:
-        self._runtime = _Runtime(self.queues, self.budget)
+        self._runtime = TellingRuntime(self.queues, self.budget)
+        self.telling = self._runtime.telling
         self._start = Start() if request is None else Start.model_validate(note_of(request))
-        if self._start.carried and request is not None:
-            self._runtime.facts += facts_in(json.loads(text_of(request)))
-            self._take_on(resume(self.definition, self._runtime.facts))
-        else:
+        self._fault: SagaError | None = None
+        try:
+            self._take_up(request)
+        except SagaError as error:  # raised by `conduct`: the SDK leaves a coroutine behind if this raises
+            self._fault = error
             self._take_on(Decider(self.definition))
+
+    def _take_up(self, request: RawValue | None) -> None:
+        """Begin, or go on where the journal ends that this run was started with."""
+        check_kernel(workflow.info())
+        if self._start.carried and request is not None:
+            self._runtime.facts += carried_by(request)
+            self._take_on(resume(self.definition, self._runtime.facts, payload_limit=LARGEST))
+        else:
+            self._take_on(Decider(self.definition, payload_limit=LARGEST))
             self._begin(text_or_fault(request), self._start)
         if self._decider.instance.deadline is not None:
             self._runtime.keep(self._decider.instance.deadline)
@@ -109,15 +100,22 @@ class SagaWorkflow:
     async def conduct(self) -> RawValue:
         """Drive the instance to its end, or to the end of this run."""
         _refuse_time_limits()
-        driving = asyncio.create_task(self._drive())
-        await self._until_done(asyncio.wait([driving, self._runtime.full], return_when=asyncio.FIRST_COMPLETED))
-        await self._until_done(workflow.wait_condition(workflow.all_handlers_finished))
-        if not driving.done():
-            text = json.dumps(facts_out(self._runtime.facts))
-            note = self._start.model_copy(update={"carried": True}).model_dump(exclude_defaults=True)
-            workflow.continue_as_new(to_raw(text, note))
-        driving.result()
-        return self._ending()
+        if self._fault is not None:
+            raise self._fault
+        while True:
+            driving = asyncio.create_task(self._drive())
+            await self._until_done(asyncio.wait([driving, self._runtime.full], return_when=asyncio.FIRST_COMPLETED))
+            await self._until_done(workflow.wait_condition(workflow.all_handlers_finished))
+            if driving.done():
+                driving.result()
+                return self._ending()
+            carried = carrying(self._runtime.facts, self._start)
+            if fits(carried):
+                workflow.continue_as_new(carried)
+            driving.cancel()
+            await self._until_done(asyncio.wait([driving]))
+            self._runtime.stay()
+            self._take_on(resume(self.definition, self._runtime.facts, payload_limit=LARGEST))
 
     async def _until_done(self, waiting: Coroutine[Any, Any, object]) -> None:
         """Wait, and take a cancellation of the workflow as what it is: a request to stop and compensate."""
@@ -133,18 +131,22 @@ class SagaWorkflow:
             await self._conductor.conduct()
             if self._decider.instance.ended:
                 return
-            self._take_on(resume(self.definition, self._runtime.facts))
+            self._take_on(resume(self.definition, self._runtime.facts, payload_limit=LARGEST))
 
     def _cancelled(self) -> None:
         reason = workflow.cancellation_reason() or ""
         if not self._decider.instance.ended:
-            _ = self._conductor.request(Cancel(by="", why=reason[:2000]))
+            with self.telling.by(CANCEL):
+                _ = self._conductor.request(Cancel(by="", why=reason[:2000]))
 
     def _ending(self) -> RawValue:
         instance = self._decider.instance
         if instance.state is SagaState.COMPLETED:
-            return result_of(instance, self.definition)
-        raise failure_of(instance, self._runtime.facts)
+            return self.telling.tell_at_the_end(result_of(instance, self.definition))
+        failure = failure_of(instance, self._runtime.facts)
+        first, *others = failure.details
+        told = self.telling.tell(to_raw(json.dumps(first)))
+        raise ApplicationError(failure.message, told, *others, type=failure.type, non_retryable=True)
 
     # -- what may be asked of it ---------------------------------------------------------
 
@@ -155,10 +157,12 @@ class SagaWorkflow:
         except SagaError as error:
             raise ApplicationError(str(error), type=type(error).__name__, non_retryable=True) from None
 
-    async def ask(self, request: Request) -> None:
-        """Take a request that was checked."""
+    async def ask(self, request: Request, *, event: str | None = None) -> None:
+        """Take a request that was checked, and that may be told by an event of its own."""
         try:
-            await self._conductor.request(request)
+            with self.telling.by(event):
+                taken = self._conductor.request(request)
+            await taken
         except SagaError as error:
             raise ApplicationError(str(error), type=type(error).__name__, non_retryable=True) from None
 
@@ -213,13 +217,15 @@ def _parsed(kind: Kind, raw: RawValue) -> Any:  # a request
 
 
 def _update(name: str, kind: Kind, description: str) -> Any:  # what `workflow.update` makes
-    async def take(self: SagaWorkflow, request: RawValue) -> None:
+    async def take(self: SagaWorkflow, request: RawValue) -> RawValue:
         await self.ask(_parsed(kind, request))
+        return self.telling.tell(to_raw("null"))
 
     def check(self: SagaWorkflow, request: RawValue) -> None:
         self.check(_parsed(kind, request))
 
-    take.__annotations__ = check.__annotations__ = {"request": RawValue, "return": type(None)}
+    take.__annotations__ = {"request": RawValue, "return": RawValue}
+    check.__annotations__ = {"request": RawValue, "return": type(None)}
     update = workflow.update(name=name, description=description)(take)
     update.validator(check)
     return update
@@ -229,8 +235,9 @@ async def _decide_by_signal(self: SagaWorkflow, request: RawValue) -> None:
     try:
         decision = _parsed(Decide, request)
         self.check(decision)
-        await self.ask(decision)
+        await self.ask(decision, event=DECIDE)
     except ApplicationError as error:  # a signal has nobody to tell
+        self.telling.refused()
         workflow.logger.warning("a signalled decision was refused: %s", error.message)
 
 
@@ -266,7 +273,13 @@ def workflow_of(
         "definition": definition,
         "queues": dict(queues or {}),
         "budget": budget,
+        "remembers": {one.saga: remembered(one) for one in _with_children(definition)},
     }
     made = type(name, (SagaWorkflow,), members)
     setattr(_classes, name, made)
     return workflow.defn(name=definition.saga)(made)
+
+
+def _with_children(definition: Definition) -> Iterator[Definition]:
+    yield definition
+    yield from (step.nested for step in definition.steps.values() if step.nested is not None)

@@ -115,9 +115,12 @@ def _cached_program() -> Path:
 
 
 def _arguments(ip: str, port: int) -> list[str]:
-    queues = ("history.transferProcessorMaxPollRPS", "history.timerProcessorMaxPollRPS")
-    polls = [text for queue in queues for text in ("--dynamic-config-value", f"{queue}={POLLS}")]
-    return ["server", "start-dev", "--headless", "--ip", ip, "--port", str(port), "--log-level", "error", *polls]
+    polls = ("history.transferProcessorMaxPollRPS", "history.timerProcessorMaxPollRPS")
+    # With more than one partition a task now and then waits two seconds for a poller of its own partition.
+    parts = ("matching.numTaskqueueReadPartitions", "matching.numTaskqueueWritePartitions")
+    settings = {**dict.fromkeys(polls, POLLS), **dict.fromkeys(parts, 1)}
+    values = [text for name, value in settings.items() for text in ("--dynamic-config-value", f"{name}={value}")]
+    return ["server", "start-dev", "--headless", "--ip", ip, "--port", str(port), "--log-level", "error", *values]
 
 
 @contextmanager

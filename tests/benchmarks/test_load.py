@@ -18,7 +18,7 @@ from benchmarks._cells import Database as Where
 from benchmarks._child import reason
 from benchmarks._databases import databases
 from benchmarks._figures import GOALS, goals
-from benchmarks._load import Window, drive, drive_count, drive_threads, window
+from benchmarks._load import Burst, Window, drive, drive_count, drive_threads, window
 from benchmarks._measure import Measurements, Measuring
 from benchmarks._parent import Child, ChildError, ask_once
 from benchmarks._payload import encode, payload
@@ -48,6 +48,15 @@ def test_an_empty_window_is_an_error() -> None:
     """A rate of zero would make a ratio of anything."""
     with pytest.raises(RuntimeError, match="make it longer"):
         Window(0.0, 1.0).result()
+
+
+def test_a_burst_counts_what_ends_after_it_closed_but_not_the_last_quarter() -> None:
+    """A saga that a server held back does not decide how long the others took."""
+    measured = Burst(10.0, 11.0)
+    for ended in (10.5, 11.5, 12.5, 60.0):
+        measured.note(10.0, ended)
+    result = measured.result()
+    assert (result.sagas, result.seconds, result.p99_ms) == (3, 2.5, 50_000.0)
 
 
 def test_load_never_exceeds_what_is_in_flight() -> None:
@@ -115,13 +124,12 @@ def test_the_bare_reference_journals_intent_and_outcome_of_every_step(tmp_path: 
 
 def test_a_child_serves_rounds_until_it_is_ended(tmp_path: Path) -> None:
     """One process per cell, asked again in every round."""
-    settings = replace(QUICK, round_seconds=1.0, warm_up_seconds=0.0)
 
     async def run() -> list[int]:
         child = await Child.start(spec(tmp_path))
         try:
             assert (await child.ready()).words == "wal, synchronous=FULL"
-            return [(await child.round(settings)).sagas for _ in range(2)]
+            return [(await child.round(64, 1.0, 0.0)).sagas for _ in range(2)]
         finally:
             await child.end()
 
@@ -159,7 +167,8 @@ def test_a_plan_holds_only_what_the_figures_need() -> None:
     """`--only P6` opens no PostgreSQL, counts nothing and starts nothing cold."""
     small = plan(goals(frozenset({"P6"})), QUICK)
     assert (small.cells, small.countings) == ((OURS_1, DBOS_1), ())
-    assert not any([small.needs_postgres, small.cold_start, small.recovery, small.memory])
+    assert not any([small.jobs, small.cold_start])
+    assert small.databases == {Where.SQLITE}
 
 
 def test_a_plan_of_everything_has_each_cell_once() -> None:
@@ -188,7 +197,7 @@ def test_a_run_ends_in_time_and_names_what_is_missing(tmp_path: Path) -> None:
     """The budget is a promise: a run that is out of time reports what it has, and each gap."""
 
     async def run() -> Measurements:
-        with databases(tmp_path, with_postgres=False) as made:
+        with databases(tmp_path, frozenset()) as made:
             measuring = Measuring(QUICK, made, 1, lambda _words: None, latest=time.monotonic() + 0.2)
             return await measuring.run(plan(goals(frozenset({"P10"})), QUICK))
 

@@ -16,7 +16,6 @@ from benchmarks._figures import STEPS
 from benchmarks._parent import ROOT, Child, ask_once
 from benchmarks._payload import Fields, payload
 from benchmarks._sagas import Order, order_of
-from benchmarks._settings import QUICK
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -50,12 +49,11 @@ def test_sagas_in_flight_share_flushes(tmp_path: Path) -> None:
 
 def test_a_timed_cell_of_ours_is_as_durable_as_the_bare_reference(tmp_path: Path) -> None:
     """Read back from its own connections: a write-ahead log, flushed at every commit."""
-    settings = replace(QUICK, round_seconds=1.0, warm_up_seconds=0.0)
 
     async def run() -> tuple[str, int]:
         child = await Child.start(spec(tmp_path, "timed", OURS_64))
         try:
-            return (await child.ready()).words, (await child.round(settings)).sagas
+            return (await child.ready()).words, (await child.round(64, 1.0, 0.0)).sagas
         finally:
             await child.end()
 

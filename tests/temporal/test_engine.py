@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from temporalio.api.common.v1 import WorkflowExecution
@@ -12,7 +11,6 @@ from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowFailureError
 
 from saga import (
-    EmbeddedEngine,
     Happened,
     SagaCompensatedError,
     SagaError,
@@ -27,39 +25,6 @@ from tests.temporal.shop import Bank, Hurried, Long, MoneyTransfer, Parent, Revi
 OK = Transfer(source="nl", target="de", cents=30)
 UNKNOWN = Transfer(source="nl", target="fr", cents=30)
 POOR = Transfer(source="nl", target="de", cents=3000)
-
-
-async def told(handle: SagaHandle[int]) -> list[str]:
-    """Every fact so far, by kind and call; attempts are the server's own affair."""
-    facts = await handle._journals.journal(handle.id)
-    return [
-        f"{fact.fact} {getattr(fact, 'call', None) or ''}".strip() for fact in facts if fact.fact != "AttemptFailed"
-    ]
-
-
-@pytest.mark.parametrize("transfer", [OK, UNKNOWN, POOR], ids=["completed", "compensated", "rejected"])
-@pytest.mark.parametrize("saga", [MoneyTransfer, Parent])
-async def test_both_engines_decide_alike(  # noqa: PLR0917 - fixtures
-    engine: TemporalEngine,
-    queue: str,
-    banks: dict[str, Bank],
-    tmp_path: Path,
-    saga: type[MoneyTransfer | Parent],
-    transfer: Transfer,
-) -> None:
-    """The same facts in the same order, the same end, the same accounts."""
-    ends: list[object] = []
-    others = {"source": Bank(nl=100), "target": Bank(de=0)}
-    async with EmbeddedEngine(f"sqlite:///{tmp_path}/journal.db", sagas=[saga], participants=others) as embedded:
-        for one in (embedded, engine):
-            handle = await one.start(saga, transfer, id=f"{queue}-t")
-            try:
-                end: object = await handle.result()
-            except SagaCompensatedError as error:
-                end = str(error)
-            ends.append((end, await told(handle)))
-    assert ends[0] == ends[1]
-    assert [bank.accounts for bank in banks.values()] == [bank.accounts for bank in others.values()]
 
 
 async def test_attempts_are_counted(engine: TemporalEngine, queue: str, banks: dict[str, Bank]) -> None:
@@ -185,3 +150,28 @@ async def test_plain_temporal_reads_what_a_saga_is(engine: TemporalEngine, clien
     history = await workflow.fetch_history()
     scheduled = [one.activity_task_scheduled_event_attributes for one in history.events]
     assert [one.activity_id for one in scheduled if one.activity_id] == ["debit.1", "credit.1", "mail.1"]
+
+
+async def test_what_is_asked_of_a_saga_that_has_ended_is_refused_as_an_act(engine: TemporalEngine, queue: str) -> None:
+    """The server only says that nothing of that name runs; an operator wants to know that it has ended, and how."""
+    handle = await engine.start(MoneyTransfer, OK, id=f"{queue}-t")
+    await handle.result()
+    with pytest.raises(ActRefusedError, match="is COMPLETED: cancel is refused, nothing can change any more"):
+        await handle.cancel()
+    unknown = SagaHandle[int](engine, handle._definition, f"{queue}-none")
+    with pytest.raises(UnknownSagaError):
+        await unknown.cancel()
+
+
+async def test_a_result_reads_as_any_workflows(engine: TemporalEngine, client: Client, queue: str) -> None:
+    """What has more in its metadata than an encoding is shown as raw bytes by the command of Temporal."""
+    await engine.run(MoneyTransfer, OK, id=f"{queue}-t")
+    history = await client.get_workflow_handle(f"{queue}-t").fetch_history()
+    [result] = history.events[-1].workflow_execution_completed_event_attributes.result.payloads
+    assert dict(result.metadata) == {"encoding": b"json/plain"}
+
+
+async def test_a_list_that_makes_no_sense_is_refused(engine: TemporalEngine) -> None:
+    """As by the embedded engine."""
+    with pytest.raises(InvalidRequestError, match="limit is 0"):
+        _ = [one async for one in engine.list(limit=0)]

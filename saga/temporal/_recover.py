@@ -1,0 +1,198 @@
+"""Recovery of an instance that its workflow cannot bring to an end any more: ended from outside, or broken code."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from saga.errors import ActRefusedError, InvalidRequestError, PayloadTooLargeError, UnknownSagaError
+from saga.kernel import Decider, Instance, SagaHandle, SagaState, definition_of
+from saga.kernel import facts as f
+
+from ._asking import asked, refused
+from ._carried import carrying, fits
+from ._definitions import KEY, remembered
+from ._endings import compensated
+from ._history import history_of
+from ._journals import TemporalJournals
+from ._nested import Start
+from ._trouble import failing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from temporalio.client import Client, WorkflowExecutionDescription
+
+    from saga.kernel import Definition, Fact, Runs
+
+__all__ = ("recover", "recovering")
+
+Request = TypeVar("Request")
+Result = TypeVar("Result")
+
+RECOVERS: Final = "saga_recovers"
+"""Key of the memo: the run that a recovery took over from."""
+_LONGEST_NAME: Final = 200
+_LONGEST_REASON: Final = 2000
+
+
+async def recover(
+    client: Client, saga: type[Runs[Request, Result]], id: str, *, by: str, why: str
+) -> SagaHandle[Result]:
+    """Start an instance again, under its id, so that it compensates what its history proves was done or in doubt.
+
+    For an instance that was terminated, timed out or failed, or whose workflow tasks fail because of broken code,
+    which is terminated first. What has no outcome counts as in doubt (S5). Before the pivot `run` is not executed
+    again, so it does not matter whether it is broken; where the pivot was done, or nobody knows, the instance goes
+    forward instead, with the code that workers have now. Keys stay the same, and recovering twice is recovering once.
+
+    Args:
+        client: A connected client.
+        saga: The saga class; workers have to know it.
+        id: Id of the instance.
+        by: Who wants it.
+        why: The reason, for the journal.
+
+    Returns:
+        The handle of the instance.
+
+    Raises:
+        ActRefusedError: if it goes on by itself (cancel it instead), or has ended by itself.
+        UnknownSagaError: if there is no such instance, or it is of another saga.
+        PayloadTooLargeError: if its journal is larger than a start takes.
+        JournalVersionError: if a newer version of the library wrote its history.
+        ServerError: if the server cannot be reached.
+    """
+    _check_words(id, by, why)
+    definition = definition_of(saga)
+    described = await asked(client.get_workflow_handle(id).describe(), id)
+    if described.workflow_type != definition.saga:
+        raise UnknownSagaError(f"{id} is a {described.workflow_type}, not a {definition.saga}")
+    failure = await failing(client, described)
+    if failure or not await _is_recovery(described):
+        await _check_needed(client, described, failure)
+        if described.status is WorkflowExecutionStatus.RUNNING:
+            await _terminate(client, described, why)
+        facts = recovering(definition, await history_of(client, id), by=by, why=why, at=datetime.now(UTC))
+        await _start_again(client, definition, described, facts)
+    return SagaHandle(TemporalJournals(client), definition, id)
+
+
+def recovering(definition: Definition, facts: Sequence[Fact], *, by: str, why: str, at: datetime) -> list[Fact]:
+    """Return the journal that a recovery goes on from.
+
+    Whatever has no outcome counts as given up by an owner that crashed, as after any crash (S5): an action is in
+    doubt, a compensation is tried again. Before the point of no return the instance is given up, and the journal
+    says that recovery has begun, so that `run` is never executed again. After it, or while nobody knows whether it
+    was reached, the wish is only noted and the instance goes forward (S7).
+
+    Args:
+        definition: The saga class.
+        facts: The journal so far.
+        by: Who wants it.
+        why: The reason.
+        at: When.
+    """
+    decider = Decider(definition)
+    instance = decider.instance.fold_all(facts)
+    at = max(at, instance.last_at)
+    decider.emit(f.Resumed(at=at, epoch=instance.epoch + 1, crashed=True))
+    if instance.recovering or instance.committed or instance.committing:
+        decider.emit(f.CancelRequested(at=at, by=by, why=why))
+    else:
+        state = instance.state or SagaState.RUNNING
+        decider.emit(f.SagaAbortOrdered(at=at, by=by, why=why, state=state, seen=instance.count))
+    decider.go_on()
+    interruption = decider.interruption()
+    if interruption is not None and not instance.recovering:
+        decider.emit(f.RecoveryStarted(at=at, reason=interruption[0], failure=interruption[1]))
+    return [*facts, *decider.out]
+
+
+# -- whether it may ----------------------------------------------------------------------
+
+
+def _check_words(id: str, by: str, why: str) -> None:
+    if not (by and why) or len(by) > _LONGEST_NAME or len(why) > _LONGEST_REASON:
+        msg = f"{id}: say who recovers it (1 to {_LONGEST_NAME} characters) and why (1 to {_LONGEST_REASON})"
+        raise InvalidRequestError(msg)
+
+
+async def _is_recovery(described: WorkflowExecutionDescription) -> bool:
+    """Tell whether the last run is a recovery that goes on by itself, or got to an end."""
+    ended_itself = described.status in {
+        WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.COMPLETED, WorkflowExecutionStatus.FAILED,
+    }  # fmt: skip
+    return ended_itself and await described.memo_value(RECOVERS, None) is not None
+
+
+async def _check_needed(client: Client, described: WorkflowExecutionDescription, failure: str) -> None:
+    """Refuse what goes on, or got to an end, by itself."""
+    status = described.status
+    if status is WorkflowExecutionStatus.RUNNING and not failure:
+        raise _refusal(described, "it runs and its workflow tasks do not fail; use cancel to have it compensated")
+    if status is WorkflowExecutionStatus.COMPLETED:
+        raise _refusal(described, "it has completed")
+    if status is WorkflowExecutionStatus.FAILED and await _was_compensated(client, described):
+        raise _refusal(described, "it was compensated; nothing is left to recover")
+
+
+async def _was_compensated(client: Client, described: WorkflowExecutionDescription) -> bool:
+    handle = client.get_workflow_handle(described.id, run_id=described.run_id)
+    try:
+        await asked(handle.result(), described.id)
+    except WorkflowFailureError as error:
+        return compensated(error.cause) is not None
+    return False
+
+
+def _refusal(described: WorkflowExecutionDescription, text: str) -> ActRefusedError:
+    saga, id = described.workflow_type, described.id
+    return ActRefusedError(f"{saga} {id}: recover is refused, {text}", saga=saga, id=id, act="recover")
+
+
+async def _terminate(client: Client, described: WorkflowExecutionDescription, why: str) -> None:
+    handle = client.get_workflow_handle(described.id, run_id=described.run_id)
+    try:
+        await handle.terminate(reason=f"recovered: {why}")
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:  # otherwise somebody else was faster
+            raise refused(error, described.id) from None
+
+
+# -- starting ----------------------------------------------------------------------------
+
+
+async def _start_again(
+    client: Client, definition: Definition, described: WorkflowExecutionDescription, facts: Sequence[Fact]
+) -> None:
+    """Start the next run; whoever does the same at the same time gets the handle of the one that was faster."""
+    first = facts[0]
+    assert isinstance(first, f.SagaStarted)  # noqa: S101 - the fold takes no other
+    carried = carrying(facts, Start(parent=first.parent, handed_over=bool(first.handed_over)))
+    if not fits(carried):
+        text = f"its journal has {carried.payload.ByteSize()} bytes, compressed, which is more than a start takes"
+        msg = f"{definition.saga} {described.id}: {text}; compensate what `saga show {described.id}` tells by hand"
+        raise PayloadTooLargeError(msg)
+    memo: dict[str, object] = {KEY: remembered(definition).model_dump(mode="json"), RECOVERS: described.run_id}
+    if Instance().fold_all(facts).state is SagaState.STUCK:
+        memo["saga_state"] = SagaState.STUCK.value
+    try:
+        await client.start_workflow(
+            definition.saga,
+            carried,
+            id=described.id,
+            task_queue=described.task_queue or "",
+            id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+            memo=memo,
+        )
+    except WorkflowAlreadyStartedError:
+        return
+    except RPCError as error:
+        raise refused(error, described.id) from None

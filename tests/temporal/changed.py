@@ -1,0 +1,114 @@
+"""The money transfer of `shop`, as later versions of its code might look; importable, as the sandbox needs."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from saga import Compensatable, Decision, Pivot, ReadOnly, Retriable, Retry, Saga
+from tests.temporal.shop import Transfer, count, discount, source, target
+
+SOON = Retry(first=timedelta(milliseconds=10))
+
+
+class Added(Saga, name="MoneyTransfer"):
+    """A step before the others."""
+
+    audit = ReadOnly(count)
+    debit = Compensatable(source.debit).compensated_by(source.refund)
+    credit = Pivot(target.credit)
+    mail = Retriable(source.mail, retry=SOON)
+
+    async def run(self, transfer: Transfer) -> int:
+        """Look first."""
+        await self.audit(1)
+        await self.debit(transfer)
+        credited = await self.credit(transfer)
+        await self.mail("done")
+        return credited
+
+
+class Renamed(Saga, name="MoneyTransfer"):
+    """A step with another name."""
+
+    withdraw = Compensatable(source.debit).compensated_by(source.refund)
+    credit = Pivot(target.credit)
+    mail = Retriable(source.mail, retry=SOON)
+
+    async def run(self, transfer: Transfer) -> int:
+        """Withdraw, credit, tell."""
+        await self.withdraw(transfer)
+        credited = await self.credit(transfer)
+        await self.mail("done")
+        return credited
+
+
+class Removed(Saga, name="MoneyTransfer"):
+    """A step less."""
+
+    debit = Compensatable(source.debit).compensated_by(source.refund)
+    credit = Pivot(target.credit)
+
+    async def run(self, transfer: Transfer) -> int:
+        """Debit, credit."""
+        await self.debit(transfer)
+        return await self.credit(transfer)
+
+
+class Asking(Saga, name="MoneyTransfer"):
+    """A question before the pivot."""
+
+    debit = Compensatable(source.debit).compensated_by(source.refund)
+    review = Decision(bool, within=timedelta(hours=1))
+    credit = Pivot(target.credit)
+    mail = Retriable(source.mail, retry=SOON)
+
+    async def run(self, transfer: Transfer) -> int:
+        """Ask."""
+        await self.debit(transfer)
+        await self.review()
+        credited = await self.credit(transfer)
+        await self.mail("done")
+        return credited
+
+
+class Two(Saga, name="Reviewed"):
+    """Two steps before the question, in this order."""
+
+    before = Compensatable(count).compensated_by(discount)
+    other = Compensatable(count).compensated_by(discount)
+    review = Decision(bool, within=timedelta(hours=1))
+
+    async def run(self, number: int) -> int:
+        """One, two, ask."""
+        await self.before(1)
+        await self.other(2)
+        return number if await self.review() else 0
+
+
+class Moved(Saga, name="Reviewed"):
+    """The same steps, the other way round; declared as they were."""
+
+    before = Compensatable(count).compensated_by(discount)
+    other = Compensatable(count).compensated_by(discount)
+    review = Decision(bool, within=timedelta(hours=1))
+
+    async def run(self, number: int) -> int:
+        """Two, one, ask."""
+        await self.other(2)
+        await self.before(1)
+        return number if await self.review() else 0
+
+
+class Longer(Saga, name="Reviewed"):
+    """One more step, after the question."""
+
+    before = Compensatable(count).compensated_by(discount)
+    other = Compensatable(count).compensated_by(discount)
+    review = Decision(bool, within=timedelta(hours=1))
+    after = Compensatable(count).compensated_by(discount)
+
+    async def run(self, number: int) -> int:
+        """One, two, ask, three."""
+        await self.before(1)
+        await self.other(2)
+        return await self.after(number) if await self.review() else 0
