@@ -1,4 +1,4 @@
-"""What every test may ask for: a real PostgreSQL, a fresh database on it, and real Temporal servers."""
+"""What every test may ask for: a real PostgreSQL, a fresh database on it, a real Kafka, and real Temporal servers."""
 
 import os
 from collections.abc import Callable, Generator
@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from saga.errors import SagaError
-from saga.testing.servers import ServerUnavailableError, postgres, temporal, temporal_time_skipping
+from saga.testing.servers import ServerUnavailableError, kafka, postgres, temporal, temporal_time_skipping
 
 
 def do_without(error: ServerUnavailableError) -> None:
@@ -47,6 +47,18 @@ def postgres_url(postgres_server: str) -> Generator[str]:
     yield server.set(database=name).render_as_string(hide_password=False)
     with psycopg.connect(address, autocommit=True) as connection:
         connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+
+
+@pytest.fixture(scope="session")
+def kafka_address() -> Generator[str]:
+    """The address of a real Kafka that the whole run shares; it makes topics of four partitions when they are used."""
+    with ExitStack() as running:
+        try:
+            address = running.enter_context(kafka())
+        except ServerUnavailableError as error:
+            do_without(error)
+            return
+        yield address
 
 
 # -- Temporal ----------------------------------------------------------------------------

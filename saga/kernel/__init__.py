@@ -28,10 +28,11 @@ from saga.kernel._instance import Instance
 from saga.kernel._listing import check_list
 from saga.kernel._loop import DeterministicLoop
 from saga.kernel._names import ID_LENGTH, action_key, call_name, check_id, child_id, role_name, split_role, step_of
+from saga.kernel._outcomes import fact_of
 from saga.kernel._page import positional
 from saga.kernel._pairing import show_type
 from saga.kernel._participants import definitions_of, function_of, missing_participants
-from saga.kernel._payloads import handover_payload, size_of
+from saga.kernel._payloads import handover_payload, size_of, taken_over
 from saga.kernel._policy import FOREVER, NEVER, ONCE, Policy, Retry, time_faults
 from saga.kernel._records import CallRecord
 from saga.kernel._replay import replay, resume
@@ -146,6 +147,7 @@ __all__ = (
     "encode_fact",
     "ending_of",
     "entry_of",
+    "fact_of",
     "facts",
     "first_fact",
     "function_of",
@@ -168,6 +170,7 @@ __all__ = (
     "split_role",
     "states_diagram",
     "step_of",
+    "taken_over",
     "time_faults",
     "view_of",
 )

@@ -20,7 +20,7 @@ def definitions_of(sagas: Iterable[type]) -> dict[str, Definition]:
     """Return the definitions of sagas and of what is nested in them, by name.
 
     Raises:
-        SagaError: if two of them have one name, or one is no saga class.
+        SagaError: if two of them, or two plain functions of theirs, have one name, or one is no saga class.
     """
     found: dict[str, Definition] = {}
     waiting = [definition_of(saga) for saga in sagas]
@@ -31,7 +31,21 @@ def definitions_of(sagas: Iterable[type]) -> dict[str, Definition]:
             msg = f"two saga classes are named {definition.saga}; give one of them another name with `name=`"
             raise SagaError(msg)
         waiting += [step.nested for step in definition.steps.values() if step.nested is not None]
+    _check_functions(found.values())
     return found
+
+
+def _check_functions(definitions: Iterable[Definition]) -> None:
+    """Refuse two functions of one name: whoever performs an activity finds it by its name alone."""
+    known: dict[str, tuple[object, str]] = {}
+    for definition in definitions:
+        for step in definition.steps.values():
+            for one in [role.activity for role in step.roles.values() if role.activity is not None]:
+                where = f"{definition.saga}.{step.name}"
+                function, first = known.setdefault(one.name, (one.function, where))
+                if one.participant is None and function is not one.function:
+                    text = f"{first} and {where} use two functions that are both named {one.name}"
+                    raise SagaError(f"{text}; an activity is found by its name alone, so rename one")
 
 
 def missing_participants(definitions: Iterable[Definition], participants: Mapping[str, object]) -> list[str]:

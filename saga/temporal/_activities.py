@@ -14,8 +14,9 @@ from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from saga.errors import ParticipantError
-from saga.kernel import PAYLOAD_LIMIT, Call, CallState, attempt, function_of, missing_participants, split_role, step_of
+from saga.kernel import Call, CallState, attempt, function_of, missing_participants, split_role, step_of
 
+from ._carried import LARGEST_PART
 from ._marks import Mark, Past
 from ._payloads import text_of, to_raw
 
@@ -58,20 +59,14 @@ async def child_result(child: str) -> RawValue:
     """Wait for a nested saga that runs already: after a reset its parent cannot start it again."""
     handle = activity.client().get_workflow_handle(child, result_type=RawValue)
     with _beating(Past()):
-        while True:
-            try:
-                result: RawValue = await handle.result()
-            except asyncio.CancelledError:
-                if not activity.is_cancelled():
-                    raise  # the worker stops
-                await handle.cancel()
-            except WorkflowFailureError as error:
-                cause = error.cause
-                if isinstance(cause, ApplicationError):
-                    raise ApplicationError(cause.message, *cause.details, type=cause.type, non_retryable=True) from None
-                raise ApplicationError(str(cause), type=type(cause).__name__, non_retryable=True) from None
-            else:
-                return result
+        try:
+            result: RawValue = await handle.result()
+        except WorkflowFailureError as error:
+            cause = error.cause
+            if isinstance(cause, ApplicationError):
+                raise ApplicationError(cause.message, *cause.details, type=cause.type, non_retryable=True) from None
+            raise ApplicationError(str(cause), type=type(cause).__name__, non_retryable=True) from None
+    return result
 
 
 class _Performer:
@@ -103,7 +98,7 @@ class _Performer:
         past = _past(info)
         with _beating(past):
             last = await attempt(
-                call, self._function, number=info.attempt, in_thread=self._in_thread, payload_limit=PAYLOAD_LIMIT
+                call, self._function, number=info.attempt, in_thread=self._in_thread, payload_limit=LARGEST_PART
             )
         if last.state is CallState.DONE:
             told = Mark(saga="done", attempts=info.attempt, overdue_at=past.overdue_at)

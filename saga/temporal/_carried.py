@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 
     from ._nested import Start
 
-__all__ = ("LARGEST", "carried_by", "carrying", "fits")
+__all__ = ("LARGEST", "LARGEST_PART", "carried_by", "carrying", "fits")
 
 _ENCODING: Final = b"binary/saga-journal"
 LARGEST: Final = PAYLOAD_LIMIT - 64 * 1024
 """Largest payload, in bytes: the server's limit holds for what a codec and the message around it make of it, too."""
+LARGEST_PART: Final = LARGEST // 2
+"""Largest input and largest output of a call: both together are the effect that its compensation takes."""
 _UNPACKED: Final = 512 * 1024 * 1024
 """Bytes that a journal may have at most; a payload that holds more is no journal."""
 

@@ -22,6 +22,7 @@ from saga.kernel import (
     check_list,
     check_start,
     definition_of,
+    definitions_of,
 )
 
 from ._asking import asked, listed, refused
@@ -184,7 +185,7 @@ class TemporalEngine(TemporalJournals):
         """
         wanted = check_list(states, started_after=started_after, started_before=started_before, limit=limit)
         named = saga if saga is None or isinstance(saga, str) else definition_of(saga).saga
-        names = [named] if named is not None else [definition_of(one).saga for one in self._sagas]
+        names = [named] if named is not None else [*definitions_of(self._sagas)]
         count = 0
         query = _query(names, id_prefix, started_after, started_before)
         async for one in listed(self._client.list_workflows(query)):

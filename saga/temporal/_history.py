@@ -12,16 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from temporalio.api.enums.v1 import EventType
 
 from saga.errors import SagaError, UnknownSagaError
-from saga.kernel import Cancel, Decide, Fact, Instance, SagaStarted, admit, decode_fact, step_of
+from saga.kernel import Decide, Fact, Instance, SagaStarted, admit, decode_fact, fact_of, step_of, taken_over
 from saga.kernel import facts as f
-from saga.kernel._outcomes import fact_of
-from saga.kernel._payloads import taken_over
 
 from ._asking import asked
 from ._carried import carried_by
 from ._definitions import remembered_in
 from ._events import answer_in, decrypted, raw_in, scheduled_in, time_of, told_in
-from ._nested import Start
+from ._nested import Start, cancellation
 from ._payloads import note_of, text_of
 from ._standing import decider_of
 from ._telling import CANCEL, DECIDE, REFUSED
@@ -144,11 +142,11 @@ class _Reading:
         if answer is not None:
             self._arrive(answer[0].name, event, _outcome(*answer))
         elif event.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED:
-            why = event.workflow_execution_cancel_requested_event_attributes.cause[:2000]
-            self._arrive(CANCEL, event, _request(lambda: Cancel(by="", why=why)))
+            why = event.workflow_execution_cancel_requested_event_attributes.cause
+            self._arrive(CANCEL, event, _request(lambda instance: cancellation(why, instance.parent)))
         elif event.workflow_execution_signaled_event_attributes.signal_name == "decide":
             raw = raw_in(event.workflow_execution_signaled_event_attributes.input)
-            self._arrive(DECIDE, event, _request(lambda: Decide.model_validate_json(text_of(raw) if raw else "")))
+            self._arrive(DECIDE, event, _request(lambda _: Decide.model_validate_json(text_of(raw) if raw else "")))
 
     def _arrive(self, key: str, event: HistoryEvent, follows: Follows) -> None:
         one = _Outside(time_of(event), follows)
@@ -266,10 +264,10 @@ def _outcome(call: Call, answered: Answered) -> Follows:
     return follows
 
 
-def _request(asked_for: Callable[[], Request]) -> Follows:
+def _request(asked_for: Callable[[Instance], Request]) -> Follows:
     def follows(instance: Instance, at: datetime) -> Fact | None:
         try:
-            request = asked_for()
+            request = asked_for(instance)
             decision = step_of(request.call) if isinstance(request, Decide) else ""
             return admit(decider_of(instance, decision), request, at)
         except (SagaError, ValueError):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, ConfigDict
 
-from saga.kernel import CallState, Outcome, entry_of, handed_over, handover_payload
+from saga.kernel import LONGEST_NAME, CallState, Cancel, Outcome, entry_of, handed_over, handover_payload
 from saga.kernel import facts as f
 
 from ._payloads import note_of, text_of, to_raw
@@ -18,10 +18,17 @@ if TYPE_CHECKING:
 
     from saga.kernel import Call, Definition, Instance
 
-__all__ = ("PARENT_STOPS", "Start", "child_done", "request_of", "result_of")
+__all__ = ("PARENT_STOPS", "Start", "cancellation", "child_done", "request_of", "result_of")
 
 PARENT_STOPS: Final = "the parent is compensating"
 """Why a child is asked to stop."""
+LONGEST_REASON: Final = 2000
+
+
+def cancellation(why: str, parent: str | None) -> Cancel:
+    """Return what the cancellation of a workflow asks of the instance: its parent says who it is by the reason."""
+    by = parent if why == PARENT_STOPS else ""
+    return Cancel(by=(by or "")[:LONGEST_NAME], why=why[:LONGEST_REASON])
 
 
 class Start(BaseModel):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 
 from temporalio import workflow
 from temporalio.common import RawValue
@@ -19,22 +20,22 @@ from saga.kernel import (
     Decider,
     Resolve,
     RetryRequest,
-    SagaStarted,
     SagaState,
     Skip,
     admit,
+    first_fact,
     resume,
     view_of,
 )
 
 from . import _classes
-from ._carried import LARGEST, carried_by, carrying, fits
+from ._carried import LARGEST_PART, carried_by, carrying, fits
 from ._definitions import Remembered, check_kernel, remembered
 from ._endings import failure_of
-from ._nested import Start, result_of
+from ._nested import Start, cancellation, result_of
 from ._payloads import facts_out, note_of, text_of, to_raw
+from ._runtime import TemporalRuntime
 from ._telling import CANCEL, DECIDE
-from ._telling_runtime import TellingRuntime
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Mapping
@@ -42,6 +43,10 @@ if TYPE_CHECKING:
     from saga.kernel import Definition, Request
 
 __all__ = ("SagaWorkflow", "workflow_of")
+
+
+_NO_LIMIT: Final = timedelta(days=3650)
+"""What the time-skipping server gives a workflow that was started without a limit."""
 
 
 class SagaWorkflow:
@@ -53,7 +58,7 @@ class SagaWorkflow:
     remembers: ClassVar[Mapping[str, Remembered]] = {}
 
     def __init__(self, request: RawValue | None) -> None:
-        self._runtime = TellingRuntime(self.queues, self.budget)
+        self._runtime = TemporalRuntime(self.queues, self.budget)
         self.telling = self._runtime.telling
         self._start = Start() if request is None else Start.model_validate(note_of(request))
         self._fault: SagaError | None = None
@@ -68,27 +73,23 @@ class SagaWorkflow:
         check_kernel(workflow.info())
         if self._start.carried and request is not None:
             self._runtime.facts += carried_by(request)
-            self._take_on(resume(self.definition, self._runtime.facts, payload_limit=LARGEST))
+            self._take_on(resume(self.definition, self._runtime.facts, payload_limit=LARGEST_PART))
         else:
-            self._take_on(Decider(self.definition, payload_limit=LARGEST))
-            self._begin(text_or_fault(request), self._start)
+            self._take_on(Decider(self.definition, payload_limit=LARGEST_PART))
+            self._begin(text_or_fault(request))
         if self._decider.instance.deadline is not None:
             self._runtime.keep(self._decider.instance.deadline)
 
-    def _begin(self, request: str, start: Start) -> None:
-        info, definition = workflow.info(), self.definition
-        began = info.workflow_start_time
-        deadline = None if definition.deadline is None else began + definition.deadline
+    def _begin(self, request: str) -> None:
+        info, start = workflow.info(), self._start
         self._conductor.start(
-            SagaStarted(
-                at=began,
-                saga=definition.saga,
-                id=info.workflow_id,
-                fingerprint=definition.fingerprint,
-                deadline=deadline,
+            first_fact(
+                self.definition,
+                info.workflow_id,
+                request,
+                at=info.workflow_start_time,
                 parent=start.parent,
-                handed_over=start.handed_over or None,
-                payload=request,
+                handed_over=start.handed_over,
             )
         )
 
@@ -115,7 +116,7 @@ class SagaWorkflow:
             driving.cancel()
             await self._until_done(asyncio.wait([driving]))
             self._runtime.stay()
-            self._take_on(resume(self.definition, self._runtime.facts, payload_limit=LARGEST))
+            self._take_on(resume(self.definition, self._runtime.facts, payload_limit=LARGEST_PART))
 
     async def _until_done(self, waiting: Coroutine[Any, Any, object]) -> None:
         """Wait, and take a cancellation of the workflow as what it is: a request to stop and compensate."""
@@ -131,13 +132,13 @@ class SagaWorkflow:
             await self._conductor.conduct()
             if self._decider.instance.ended:
                 return
-            self._take_on(resume(self.definition, self._runtime.facts, payload_limit=LARGEST))
+            self._take_on(resume(self.definition, self._runtime.facts, payload_limit=LARGEST_PART))
 
     def _cancelled(self) -> None:
         reason = workflow.cancellation_reason() or ""
         if not self._decider.instance.ended:
             with self.telling.by(CANCEL):
-                _ = self._conductor.request(Cancel(by="", why=reason[:2000]))
+                _ = self._conductor.request(cancellation(reason, self._start.parent))
 
     def _ending(self) -> RawValue:
         instance = self._decider.instance
@@ -180,7 +181,7 @@ class SagaWorkflow:
 def _refuse_time_limits() -> None:
     """A time limit of the server would end the recovery too, without a word (S11)."""
     info = workflow.info()
-    if info.execution_timeout or info.run_timeout:
+    if any(limit and limit < _NO_LIMIT for limit in (info.execution_timeout, info.run_timeout)):
         text = "a saga takes no execution or run timeout: it would cut the recovery short; declare `deadline` instead"
         raise ApplicationError(
             f"{info.workflow_type} {info.workflow_id}: {text}", type="ServerError", non_retryable=True

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from saga import EmbeddedEngine
+from saga import EmbeddedEngine, Retriable, Saga, SagaError
 from saga.errors import JournalError
 from saga.kernel import _facts as f
 from tests.embedded._shop import Booking, Purchase, Shop, hangs, until_delivered, waits_for
@@ -59,3 +59,24 @@ async def test_a_journal_that_cannot_be_opened_leaves_nothing_behind(tmp_path: P
     for _ in range(2):
         with pytest.raises(JournalError, match="does not exist"):
             await engine.__aenter__()
+
+
+async def test_two_sagas_cannot_use_two_functions_of_one_name(tmp_path: Path) -> None:
+    """The engine would perform one for both, and money would be charged by the wrong one."""
+
+    def saga_of(name: str) -> type[Saga]:
+        def charge(cents: int) -> int:
+            raise NotImplementedError
+
+        class Charging(Saga, name=name):
+            charge_ = Retriable(charge)
+
+            async def run(self, cents: int) -> int:
+                return await self.charge_(cents)
+
+        return Charging
+
+    sagas = [saga_of("One"), saga_of("Other")]
+    with pytest.raises(SagaError, match=r"One.charge_ and Other.charge_ use two functions that are both named charge"):
+        async with EmbeddedEngine(f"sqlite:///{tmp_path}/j.db", sagas=sagas, participants={}):
+            pass

@@ -19,6 +19,7 @@ from saga import (
     SagaStuckError,
     participant,
 )
+from saga.embedded import _nested
 from saga.errors import ActRefusedError
 from tests.embedded._shop import FAST, Booking, Journey, Shop, SoldOutError, hangs, until_delivered, waits_for
 from tests.embedded._shop import shop as stand_in
@@ -234,8 +235,7 @@ async def test_a_cancel_before_the_child_has_started_starts_none(
 ) -> None:
     """The child's call is rejected: nothing happened."""
     async with make_engine() as engine:
-        stage = engine._open.stage  # type: ignore[union-attr]
-        monkeypatch.setattr(stage, "ensure", _never)
+        monkeypatch.setattr(_nested, "_ensure", _never)
         handle = await engine.start(Journey, 1, id="j-1")
         await asyncio.sleep(0.01)
         await handle.cancel()

@@ -91,17 +91,17 @@ PROTECTIONS = [
         lambda m: m.setattr(_address, "_warn_if_open_to_others", gone.ignore),
     ),
     Protection(
-        "foreign tables", edge.others_tables_left_alone, lambda m: m.setattr(_schema, "_refuse_foreign", gone.ignore)
+        "foreign tables", edge.others_tables_left_alone, lambda m: m.setattr(_schema, "check_foreign", gone.ignore)
     ),
     Protection(
-        "shape of the tables", edge.damaged_tables_refused, lambda m: m.setattr(_schema, "_check_shape", gone.ignore)
+        "shape of the tables", edge.damaged_tables_refused, lambda m: m.setattr(_schema, "check_table", gone.ignore)
     ),
     Protection("version of the tables", edge.newer_tables_refused, gone.knows_every_version),
     Protection("hidden passwords", edge.password_never_shown, gone.shows_all),
-    Protection("limit of requests", edge.request_within_limit, lambda m: m.setattr(_engine, "size_of", lambda _: 0)),
+    Protection("limit of requests", edge.request_within_limit, lambda m: m.setattr(_edge, "size_of", lambda _: 0)),
     Protection("limit of outputs", edge.outputs_within_limit, lambda m: m.setattr(_attempt, "size_of", lambda _: 0)),
     Protection("limit of results", edge.inputs_within_limit, lambda m: m.setattr(_edge, "size_of", lambda _: 0)),
-    Protection("ids", edge.ids_name_one_instance, lambda m: m.setattr(_engine, "check_id", gone.ignore)),
+    Protection("ids", edge.ids_name_one_instance, lambda m: m.setattr(_edge, "check_id", gone.ignore)),
     Protection(
         "participants",
         edge.participants_there_before_anything_begins,

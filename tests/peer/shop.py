@@ -5,14 +5,24 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import TypeAlias
+from uuid import uuid4
 
+from google.protobuf.duration_pb2 import Duration
 from pydantic import BaseModel
+from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
+from temporalio.client import Client
+from temporalio.service import RPCError
+from temporalio.worker import Worker
 
 from saga import Effect, EmbeddedEngine, Finding, Retry, StepRejected, current_step, participant
 from saga.kernel import maybe_current_step
+from saga.temporal import SagaPlugin, TemporalEngine
 
 QUICK = Retry(attempts=3, first=timedelta(milliseconds=1))
 ONCE = Retry(attempts=1)
+LATER = Retry(attempts=None, first=timedelta(seconds=2), factor=1.0)
+"""Leaves time to stop before the next attempt, and not much to wait for it on an engine that keeps the time."""
 
 
 class Item(BaseModel):
@@ -75,6 +85,11 @@ class Shop:
         """Says what became of it."""
         raise Broken(item.name)
 
+    async def delivered(self, key: str) -> None:
+        """Waits until it was asked to do this."""
+        while key not in self.keys:
+            await asyncio.sleep(0.005)
+
     async def _note(self, what: str, name: str) -> None:
         step = maybe_current_step()
         self.keys.append(step.key if step else "")
@@ -89,10 +104,12 @@ class Shop:
 
 shop = participant(Shop, "shop")
 
-Opened = Callable[..., AbstractAsyncContextManager[EmbeddedEngine]]
+AnyEngine: TypeAlias = EmbeddedEngine | TemporalEngine
+EmbeddedOpened: TypeAlias = Callable[..., AbstractAsyncContextManager[EmbeddedEngine]]
+Opened: TypeAlias = Callable[..., AbstractAsyncContextManager[AnyEngine]]
 
 
-def opener(path: Path) -> Opened:
+def opener(path: Path) -> EmbeddedOpened:
     """Returns what opens an engine on one journal, as often as it is called."""
 
     @asynccontextmanager
@@ -105,10 +122,50 @@ def opener(path: Path) -> Opened:
     return opened
 
 
+async def namespace(address: str) -> Client:
+    """Returns a client of a new namespace, whose ids and lists are a test's own."""
+    client = await Client.connect(address, namespace=f"peer-{uuid4().hex}")
+    await client.workflow_service.register_namespace(
+        RegisterNamespaceRequest(
+            namespace=client.namespace, workflow_execution_retention_period=Duration(seconds=86_400)
+        )
+    )
+    async with asyncio.timeout(30):  # a server may look for new ones every ten seconds only
+        while not await _knows(client):
+            await asyncio.sleep(0.2)
+    return client
+
+
+async def _knows(client: Client) -> bool:
+    try:
+        await client.count_workflows()
+    except RPCError:
+        return False
+    return True
+
+
+def temporal_opener(client: Client) -> Opened:
+    """Returns what opens an engine beside a worker on one namespace; what only the other engine can be told is left out."""
+
+    @asynccontextmanager
+    async def opened(*sagas: type, given: Shop, **_options: object) -> AsyncGenerator[TemporalEngine]:
+        plugin = SagaPlugin(sagas=sagas, participants={"shop": given})
+        async with (
+            Worker(client, task_queue="peer", plugins=[plugin], build_id="peer"),  # without one all code is hashed
+            TemporalEngine(client, task_queue="peer") as engine,
+        ):
+            yield engine
+
+    return opened
+
+
 __all__ = (
+    "LATER",
     "ONCE",
     "QUICK",
+    "AnyEngine",
     "Broken",
+    "EmbeddedOpened",
     "Item",
     "Opened",
     "Receipt",
@@ -116,6 +173,8 @@ __all__ = (
     "Shop",
     "StepRejected",
     "current_step",
+    "namespace",
     "opener",
     "shop",
+    "temporal_opener",
 )

@@ -1,24 +1,6 @@
 """The page of peer cases shows no unexplained gap, and lists the tests that there are."""
 
-import ast
-from pathlib import Path
-
-from tests.peer.page import PAGE, cases
-
-TESTS = Path(__file__).parents[1]
-
-
-def marked() -> dict[str, set[str]]:
-    """The tests that carry `@pytest.mark.peer`, by case, read from their source."""
-    found: dict[str, set[str]] = {}
-    for path in TESTS.rglob("test_*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf8"))):
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                for mark in node.decorator_list:
-                    if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.peer":
-                        for id_ in mark.args:
-                            found.setdefault(ast.literal_eval(id_), set()).add(node.name)
-    return found
+from tests.peer.page import PAGE, cases, marked
 
 
 def test_every_case_has_a_test_or_a_reason() -> None:
@@ -28,6 +10,14 @@ def test_every_case_has_a_test_or_a_reason() -> None:
     assert not gaps
     explained_and_tested = [case.id for case in cases() if tests.get(case.id) and case.reason]
     assert not explained_and_tested
+
+
+def test_every_case_of_temporal_has_a_test_there_or_a_reason() -> None:
+    """A case that concerns Temporal has a test that runs on it, or says why not; never both, never neither."""
+    on_temporal = {case for case, tests in marked().items() if any("T" in engines for engines in tests.values())}
+    concerned = [case for case in cases() if "T" in case.engines.split()]
+    assert not [case.id for case in concerned if case.id not in on_temporal and not (case.reason or case.temporal)]
+    assert not [case.id for case in cases() if case.id in on_temporal and case.temporal]
 
 
 def test_every_mark_names_a_case() -> None:

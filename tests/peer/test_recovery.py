@@ -26,7 +26,7 @@ from saga import (
 from saga.embedded import _clock
 from saga.embedded._clock import Clock
 from saga.errors import ActRefusedError, IdReusedError
-from tests.peer.shop import ONCE, Broken, Item, Opened, Receipt, Refused, Shop, shop
+from tests.peer.shop import LATER, ONCE, Broken, EmbeddedOpened, Item, Opened, Receipt, Refused, Shop, shop
 
 HOURS = Retry(attempts=None, first=timedelta(hours=1))
 
@@ -42,7 +42,7 @@ class Two(Saga):
     """A step that is done and one that waits for another attempt."""
 
     a = Compensatable(shop.do, barrier=True).compensated_by(shop.release)
-    b = Compensatable(shop.do, retry=HOURS, barrier=True).compensated_by(shop.release)
+    b = Compensatable(shop.do, retry=LATER, barrier=True).compensated_by(shop.release)
 
     async def run(self, name: str) -> str:
         """Does both."""
@@ -55,7 +55,8 @@ async def interrupted(opened: Opened, given: Shop) -> None:
     """Leaves an engine while the second step waits for another attempt."""
     given.failing["do xb"] = [Broken("later")]
     async with opened(Two, given=given) as engine:
-        await until(await engine.start(Two, "x", id="one"), "AttemptFailed")
+        await engine.start(Two, "x", id="one")
+        await given.delivered("one/b.1")
 
 
 @pytest.mark.peer("DTM-50", "RST-10", "TFE-20")
@@ -82,7 +83,9 @@ async def test_a_compensation_reaches_a_participant_that_was_restarted(opened: O
 
 
 @pytest.mark.peer("PSO-31")
-async def test_a_compensation_whose_owner_sleeps_past_its_lease_is_continued(opened: Opened, given: Shop) -> None:
+async def test_a_compensation_whose_owner_sleeps_past_its_lease_is_continued(
+    embedded: EmbeddedOpened, given: Shop
+) -> None:
     """The next owner compensates; the former one is fenced and writes nothing more."""
     given.failing |= {"do xb": [StepRejected("no")], "release xa": [Broken("down")]}
 
@@ -94,12 +97,12 @@ async def test_a_compensation_whose_owner_sleeps_past_its_lease_is_continued(ope
             await self.a(Item(name=f"{name}a"))
             return (await self.b(Item(name=f"{name}b"))).name
 
-    async with opened(Sleeps, given=given, lease=timedelta(milliseconds=200)) as sleeping:
+    async with embedded(Sleeps, given=given, lease=timedelta(milliseconds=200)) as sleeping:
         await until(await sleeping.start(Sleeps, "x", id="one"), "AttemptFailed")
         assert sleeping._open is not None
         await sleeping._open._tending.end()  # no heartbeat from here on
         other = Shop()
-        async with opened(Sleeps, given=other, lease=timedelta(milliseconds=200)) as engine:
+        async with embedded(Sleeps, given=other, lease=timedelta(milliseconds=200)) as engine:
             with pytest.raises(SagaCompensatedError):
                 await (await engine.get(Sleeps, "one")).result()
         assert other.log == ["release xa"]
@@ -156,24 +159,26 @@ def changed(way: str) -> type:
         ("no call", "call b.1"),
     ],
 )
-async def test_code_that_does_something_else_is_refused(opened: Opened, given: Shop, way: str, shown: str) -> None:
+async def test_code_that_does_something_else_is_refused(
+    embedded: EmbeddedOpened, given: Shop, way: str, shown: str
+) -> None:
     """The first difference is shown, nothing is done, and fitting code goes on after a retry."""
-    await interrupted(opened, given)
+    await interrupted(embedded, given)
     done = list(given.log)
     other = changed(way)
-    async with opened(other, given=given) as engine:
+    async with embedded(other, given=given) as engine:
         with pytest.raises(SagaStuckError, match="does not fit") as raised:
             await (await engine.get(other, "one")).result()
         assert shown in str(raised.value)
         assert given.log == done
-    async with opened(Two, given=given) as engine:
+    async with embedded(Two, given=given) as engine:
         handle = await engine.get(Two, "one")
         await handle.retry(by="test", why="the old code is back")
         assert await handle.result() == "xa xb"
 
 
 @pytest.mark.peer("RST-22")
-async def test_what_was_recorded_before_a_bug_stays(opened: Opened, given: Shop) -> None:
+async def test_what_was_recorded_before_a_bug_stays(embedded: EmbeddedOpened, given: Shop) -> None:
     """A bug moves no money: what is done stays done, and the fixed code goes on from there."""
     fixed = False
 
@@ -184,7 +189,7 @@ async def test_what_was_recorded_before_a_bug_stays(opened: Opened, given: Shop)
             receipt = await self.a(Item(name=name))
             return receipt.name if fixed else receipt.nothing  # type: ignore[attr-defined]
 
-    async with opened(Buggy, given=given) as engine:
+    async with embedded(Buggy, given=given) as engine:
         with pytest.raises(SagaStuckError, match="AttributeError"):
             await engine.run(Buggy, "x", id="one")
         fixed = True
@@ -195,7 +200,9 @@ async def test_what_was_recorded_before_a_bug_stays(opened: Opened, given: Shop)
 
 
 @pytest.mark.peer("DTM-54")
-async def test_an_operator_can_do_by_hand_what_would_be_retried_much_later(opened: Opened, given: Shop) -> None:
+async def test_an_operator_can_do_by_hand_what_would_be_retried_much_later(
+    embedded: EmbeddedOpened, given: Shop
+) -> None:
     """A compensation whose next attempt is an hour away is skipped; the saga ends at once."""
 
     class Far(Saga):
@@ -206,7 +213,7 @@ async def test_an_operator_can_do_by_hand_what_would_be_retried_much_later(opene
             raise StepRejected("enough")
 
     given.failing["release a"] = [Broken("down")]
-    async with opened(Far, given=given) as engine:
+    async with embedded(Far, given=given) as engine:
         handle = await engine.start(Far, "x", id="one")
         await until(handle, "AttemptFailed")
         await handle.skip(Far.a, by="test", why="refunded by hand")
@@ -276,7 +283,7 @@ def test_a_wall_clock_that_jumps_changes_nothing(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.peer("NEW-13")
-async def test_stuck_sagas_cost_the_healthy_ones_nothing(opened: Opened, given: Shop) -> None:
+async def test_stuck_sagas_cost_the_healthy_ones_nothing(embedded: EmbeddedOpened, given: Shop) -> None:
     """After a restart a STUCK saga is not replayed, has no task that polls, and the others go on."""
 
     class Sticks(Saga):
@@ -290,13 +297,13 @@ async def test_stuck_sagas_cost_the_healthy_ones_nothing(opened: Opened, given: 
 
     many = 200
     given.failing |= {"do bad b": [Refused("no")] * many, "release poison": [Broken("poison")] * many}
-    async with opened(Sticks, given=given) as engine:
+    async with embedded(Sticks, given=given) as engine:
         handles = [await engine.start(Sticks, "bad", id=f"bad-{number}") for number in range(many)]
         for handle in handles:
             with pytest.raises(SagaStuckError):
                 await handle.result()
     EXECUTED.clear()
-    async with opened(Sticks, given=given) as engine:
+    async with embedded(Sticks, given=given) as engine:
         assert await engine.run(Sticks, "good", id="good") == "good b"
         stuck = [one async for one in engine.list(states=[SagaState.STUCK])]
     assert len(stuck) == many

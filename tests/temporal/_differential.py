@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,11 +20,24 @@ from saga.errors import ActRefusedError
 from saga.kernel import Fact, decode_request
 from saga.participant import create_barrier_tables
 from saga.temporal import SagaPlugin, TemporalEngine
-from saga.temporal._nested import PARENT_STOPS
-from tests.temporal._plans import SAGAS, Plan, Wish
+from tests.temporal._plans import SAGAS, Wish
 from tests.temporal._shop import Fault, Shop, World
 
-__all__ = ("Act", "Scenario", "Scene", "Told", "embedded", "act", "opened", "reached", "refused", "seen", "all_told", "temporal")
+__all__ = (
+    "Act",
+    "Scenario",
+    "Scene",
+    "Told",
+    "act",
+    "all_told",
+    "child_seen",
+    "embedded",
+    "opened",
+    "reached",
+    "refused",
+    "seen",
+    "temporal",
+)
 
 PATIENCE: Final = 60.0
 """Seconds after which a scenario that has not come to rest has failed."""
@@ -121,13 +135,23 @@ def seen(kind: str, times: int = 1, **fields: object) -> Act:
     return act
 
 
+def child_seen(child: str, kind: str) -> Act:
+    """Wait until such a fact is in the journal of a child, which runs already."""
+
+    async def act(scene: Scene) -> None:
+        async for fact in scene.handle._journals.follow(scene.handle.id + child):
+            if fact.fact == kind:
+                return
+        raise AssertionError(f"{kind} never came")
+
+    return act
+
+
 def act(request: str, **fields: object) -> Act:
     """Send a request, by a name and with a reason."""
     sent = {"request": request, "by": "olga", "why": "because", **fields}
 
     async def send(scene: Scene) -> None:
-        import json
-
         await scene.handle.send(decode_request(json.dumps(sent)))
 
     return send
@@ -179,7 +203,7 @@ async def _told(
                 await one(scene)
             end = await _end(scene.handle)
             return await _story(scene, scenario, end, history)
-    except Exception as error:  # noqa: BLE001 - one scenario must not end the others; its own test says so
+    except Exception as error:
         so_far = f"{world.deliveries=} {world.effects=}"
         return f"{type(error).__name__}: {error}; {so_far}"
 
@@ -208,7 +232,9 @@ async def _story(scene: Scene, scenario: Scenario, end: str, history: History | 
 def _deliveries(world: World, *, at_once: bool) -> list[str]:
     """Return what was delivered; how often a probe is asked meanwhile is the server's own affair."""
     told = sorted(world.deliveries) if at_once else world.deliveries
-    return [one for one, before in zip(told, [None, *told]) if not (one == before and one.endswith("/probe"))]
+    return [
+        one for one, before in zip(told, [None, *told], strict=False) if not (one == before and one.endswith("/probe"))
+    ]
 
 
 _TIMES: Final = {"at", "due", "deadline"}
@@ -218,7 +244,11 @@ def _plain(facts: Iterable[Fact], *, at_once: bool = False) -> list[dict[str, An
     """Return facts without their times; notes of attempts are the server's own affair."""
     kept = [one for one in facts if one.fact != "AttemptFailed"]
     if at_once:
-        kept = [one for _, run in groupby(kept, lambda one: one.fact in _OUTCOMES or one.fact) for one in sorted(run, key=_call)]
+        kept = [
+            one
+            for _, run in groupby(kept, lambda one: one.fact in _OUTCOMES or one.fact)
+            for one in sorted(run, key=_call)
+        ]
     return [_without_times(one.model_dump(mode="json") | {"payload": one.payload}) for one in kept]
 
 
@@ -235,8 +265,6 @@ def _without_times(value: Any) -> Any:  # any JSON value
     if not isinstance(value, dict):
         return value
     kept = {name: _without_times(one) for name, one in value.items() if name not in _TIMES and one is not None}
-    if kept.get("why") == PARENT_STOPS:
-        del kept["by"]  # a cancelled child workflow is not told by whom
     return kept | ({"overdue_at": True} if kept.get("overdue_at") else {})
 
 

@@ -17,15 +17,17 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
-from sqlalchemy import Column, Connection, Engine, Integer, MetaData, String, Table, create_engine, insert, select as rows
+from sqlalchemy import Column, Connection, Engine, Integer, MetaData, String, Table, create_engine, insert
+from sqlalchemy import select as rows
 from temporalio.client import Client
 from temporalio.worker import Worker
 
 from saga import Compensatable, Effect, Finding, Pivot, Retriable, Retry, Saga, StepRejected, current_step, participant
+from saga.kernel import Runs
 from saga.participant import barrier, create_barrier_tables
 from saga.temporal import SagaPlugin
 
-__all__ = ("Order", "Till", "Trip", "TripOnce", "open_till")
+__all__ = ("Order", "Till", "Trip", "TripBeating", "TripOnce", "open_till")
 
 DEATH = "SAGA_TEST_DEATH"
 """Where a process finds the point at which it dies."""
@@ -112,15 +114,15 @@ SOON = timedelta(seconds=2)
 """A worker that died is noticed when an attempt's time limit has passed."""
 
 
-def trip(named: str, retry: Retry) -> type[Saga]:
-    """Return a saga whose actions are tried so often."""
+def trip(named: str, retry: Retry, *, timeout: timedelta = SOON) -> type[Runs[bool, str]]:
+    """Return a saga whose actions are tried so often, for so long at a time."""
 
     class Trip(Saga, name=named):
         """Takes twice, pays, ships."""
 
-        a = Compensatable(till.take, timeout=SOON, retry=retry, barrier=True).compensated_by(till.give, timeout=SOON)
-        b = Compensatable(till.take, timeout=SOON, retry=retry, barrier=True).compensated_by(till.give, timeout=SOON)
-        pay = Pivot(till.take, timeout=SOON, retry=retry, barrier=True).probed_by(
+        a = Compensatable(till.take, timeout=timeout, retry=retry, barrier=True).compensated_by(till.give, timeout=SOON)
+        b = Compensatable(till.take, timeout=timeout, retry=retry, barrier=True).compensated_by(till.give, timeout=SOON)
+        pay = Pivot(till.take, timeout=timeout, retry=retry, barrier=True).probed_by(
             till.find, every=timedelta(milliseconds=50), timeout=SOON
         )
         ship = Retriable(till.take, timeout=SOON)
@@ -140,6 +142,8 @@ def trip(named: str, retry: Retry) -> type[Saga]:
 
 Trip = trip("Trip", Retry(attempts=3, first=timedelta(milliseconds=1)))
 TripOnce = trip("TripOnce", Retry(attempts=1))
+TripBeating = trip("TripBeating", Retry(first=timedelta(milliseconds=1)), timeout=timedelta(minutes=10))
+"""Its attempts last so long that a lost worker is noticed by its missing heartbeats."""
 
 
 # -- the program -------------------------------------------------------------------------
@@ -148,7 +152,9 @@ TripOnce = trip("TripOnce", Retry(attempts=1))
 async def live(address: str, queue: str, folder: Path) -> None:
     """Work until this process is killed, or its parent is gone."""
     client = await Client.connect(address)
-    plugin = SagaPlugin(sagas=[Trip, TripOnce], participants={"till": Till(open_till(folder / f"{queue}.db"))})
+    plugin = SagaPlugin(
+        sagas=[Trip, TripOnce, TripBeating], participants={"till": Till(open_till(folder / f"{queue}.db"))}
+    )
     sticky = timedelta(seconds=1)
     async with Worker(
         client,
@@ -158,7 +164,7 @@ async def live(address: str, queue: str, folder: Path) -> None:
         build_id="lives",  # otherwise all code is hashed, which takes longer than a life
     ):
         parent = os.getppid()
-        while os.getppid() == parent:  # noqa: ASYNC110 - nothing tells that it is gone
+        while os.getppid() == parent:  # nothing tells that it is gone
             await asyncio.sleep(1)
 
 

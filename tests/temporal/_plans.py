@@ -48,7 +48,7 @@ class Wish(BaseModel):
 Plan: TypeAlias = type[Runs[Any, Any]]
 
 
-def order(  # noqa: PLR0913 - what steps can be told
+def order(  # noqa: C901 - it counts the methods of the class that it makes
     named: str,
     at: Shop = safe,
     *,

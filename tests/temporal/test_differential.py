@@ -42,7 +42,7 @@ def both(
 ) -> dict[str, list[Told | str]]:
     """What every scenario that was asked for came to, on the embedded engine and on Temporal."""
     asked = [
-        item.callspec.params["name"]
+        str(item.callspec.params["name"])
         for item in request.session.items
         if isinstance(item, pytest.Function) and item.path == request.path and hasattr(item, "callspec")
     ]

@@ -9,18 +9,11 @@ from uuid import uuid4
 import pytest
 from temporalio.client import Client
 
-from saga.temporal import _workflow
 from tests.temporal._differential import Scenario, Told, all_told, temporal
 from tests.temporal._plans import SAGAS, Wish
 from tests.temporal._shop import Fault, World
 
 HOUR = 3600.0
-
-
-@pytest.fixture(autouse=True)
-def no_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """This server gives every workflow a limit of ten years; that limits are refused has a test on a real server."""
-    monkeypatch.setattr(_workflow, "_refuse_time_limits", lambda: None)
 
 
 LONG: dict[str, tuple[Scenario, list[str], float]] = {

@@ -22,7 +22,7 @@ from temporalio.client import Client
 from saga import Saga, SagaCompensatedError
 from saga.temporal import TemporalEngine
 from tests.temporal import _lives
-from tests.temporal._lives import Trip, TripOnce, effects
+from tests.temporal._lives import Trip, TripBeating, TripOnce, effects
 
 ROOT = Path(__file__).parents[2]
 ALL = {"a.1", "b.1", "pay.1", "ship.1"}
@@ -73,6 +73,7 @@ def lives() -> Iterator[Life]:
             yield Life((f"{name} {moment}",), TripOnce)
     yield Life(("run after a.1",), stays=frozenset(ALL))
     yield Life(("run after pay.1",), stays=frozenset(ALL))
+    yield Life(("b.1 after",), TripBeating, stays=frozenset(ALL))
     yield Life(("pay.1 after",), TripOnce, stays=frozenset(ALL))
     yield Life(("pay.1 before",), TripOnce)
     yield Life(("pay.1 within", "pay.1/probe before", "b.1/compensation after"), TripOnce)
@@ -124,8 +125,8 @@ def deaths(
     temporal_address: str, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> dict[str, Death]:
     """What came of every death that was asked for; all of them at the same time."""
-    asked = [
-        item.callspec.params["name"]
+    asked: list[str] = [
+        str(item.callspec.params["name"])
         for item in request.session.items
         if isinstance(item, pytest.Function) and item.path == request.path and hasattr(item, "callspec")
     ]

@@ -16,7 +16,6 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from saga.embedded._store import Store
 from saga.errors import JournalReadOnlyError
 from tests.embedded.store.another_process import ROOT
 from tests.embedded.store.conftest import Opener
@@ -180,7 +179,7 @@ def test_a_server_that_only_reads_is_told_from_a_user_who_may_not(postgres_url: 
     url = make_url(postgres_url)
     standby = url.update_query_dict({"options": "-cdefault_transaction_read_only=on"})
     with pytest.raises(JournalReadOnlyError, match="only reads.*primary"):
-        Store.open(standby.render_as_string(hide_password=False)).ownership().beat()
+        opened(standby.render_as_string(hide_password=False)).ownership().beat()
     with psycopg.connect(postgres_url.replace("+psycopg", ""), autocommit=True) as connection:
         name = f"reader_{url.database}"
         connection.execute(f"CREATE ROLE {name}")  # type: ignore[call-overload]
@@ -188,7 +187,7 @@ def test_a_server_that_only_reads_is_told_from_a_user_who_may_not(postgres_url: 
     try:
         reader = url.update_query_dict({"options": f"-crole={name}"})
         with pytest.raises(JournalReadOnlyError, match="may not do that.*GRANT"):
-            Store.open(reader.render_as_string(hide_password=False)).ownership().beat()
+            opened(reader.render_as_string(hide_password=False)).ownership().beat()
     finally:
         with psycopg.connect(postgres_url.replace("+psycopg", ""), autocommit=True) as connection:
             connection.execute(f"DROP OWNED BY {name}; DROP ROLE {name}")  # type: ignore[call-overload]
