@@ -8,6 +8,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from examples.expense_report.saga import ExpenseReport
+from examples.expense_report.script import CASES
+from examples.expense_report.world import World
 from examples.money_transfer import models as money
 from examples.money_transfer.bank import Bank as RealBank
 from examples.money_transfer.bank import OpenAccount
@@ -102,6 +105,22 @@ async def _resolve(handle: SagaHandle[Any]) -> None:
     await handle.resolve(shop.Reviewed.pay, Happened(13), by="olga", why="the bank says so")
 
 
+def _expenses(folder: Path) -> dict[str, object]:
+    world = World.at(folder)
+    world.begin()
+    return world.participants()
+
+
+def _expense_report(name: str) -> Golden:
+    [case] = [one for one in CASES if one.name == name]
+
+    async def say(handle: SagaHandle[Any]) -> None:
+        for one in case.said:
+            await one.to(handle)
+
+    return Golden(f"example-expense-report-{name}", ExpenseReport, case.report, _expenses, say)
+
+
 _OK = shop.Transfer(source="nl", target="de", cents=30)
 _UNKNOWN = shop.Transfer(source="nl", target="fr", cents=30)
 _POOR = shop.Transfer(source="nl", target="de", cents=3000)
@@ -121,5 +140,9 @@ GOLDEN: Sequence[Golden] = (
     Golden("order-completed", orders.Order, False, _warehouse),
     Golden("example-money-transfer", RealTransfer, _transfer(100), _banks),
     Golden("example-money-transfer-reviewed", RealTransfer, _transfer(20_000), _banks, _approve),
+    _expense_report("taxi"),
+    _expense_report("typo"),
+    _expense_report("yacht"),
+    _expense_report("closed"),
     Golden("example-money-transfer-compensated", RealTransfer, _transfer(100, "XS15SUED00000001"), _banks),
 )
