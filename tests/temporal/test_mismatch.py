@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from temporalio.client import Client, WorkflowHistory
+from temporalio.common import RawValue
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
@@ -14,6 +15,7 @@ from saga.errors import ReplayMismatchError
 from saga.temporal import SagaPlugin, TemporalEngine
 from saga.temporal._definitions import difference
 from tests.histories.record import FOLDER
+from tests.temporal import shop
 from tests.temporal.changed import Added, Asking, Longer, Moved, Removed, Renamed, Two
 
 WORKS: dict[str, Any] = {"source": None, "target": None}
@@ -124,3 +126,13 @@ def test_the_first_difference_of_two_definitions_is_told(before: str, after: str
 def test_another_kind_is_a_difference_too() -> None:
     """It decides what is compensated."""
     assert difference([("a", "pivot")], [("a", "retriable")]) == "step a was pivot and is retriable"
+
+
+async def test_a_query_of_an_instance_that_runs_is_no_replay(client: Client, queue: str) -> None:
+    """A saga that plain Temporal started has no memo, so its replays are compared; what a worker still has is none."""
+    plugin = SagaPlugin(sagas=[shop.Reviewed], participants={"source": shop.Bank(nl=100), "target": shop.Bank(de=0)})
+    async with Worker(client, task_queue=queue, plugins=[plugin]):
+        handle = await client.start_workflow("Reviewed", 5, id=f"{queue}-t", task_queue=queue)
+        for _ in range(20):
+            assert b'"id"' in (await handle.query("view", result_type=RawValue)).payload.data
+        await handle.cancel()
