@@ -114,7 +114,7 @@ def python_page() -> str:
         lines += [f"## {title}", "", f"From `saga`: {', '.join(f'`{name}`' for name in names)}.", ""]
         for name in names:
             lines += _described(name, stand_in if name == "participant" else getattr(saga, name))
-    for title, room in (("Testing", testing), ("The barrier", participant_room())):
+    for title, room in (("Testing", testing), ("Inside a participant", participant_room())):
         names = [name for name in room.__all__ if not name.endswith("Error")]
         lines += [f"## {title}", "", f"From `{room.__name__}`: {', '.join(f'`{name}`' for name in names)}.", ""]
         for name in names:

@@ -43,12 +43,14 @@ __all__ = (
     "State",
     "barrier_metadata",
     "create_barrier_tables",
+    "create_tables",
     "find",
     "insert",
     "move",
     "note",
     "purge",
     "remove",
+    "table_missing",
 )
 
 
@@ -119,11 +121,17 @@ def create_barrier_tables(bind: Engine | Connection) -> None:
         with bind.begin() as connection:
             create_barrier_tables(connection)
         return
-    if bind.dialect.name == "postgresql":  # IF NOT EXISTS alone fails when two do it at once
-        bind.execute(select(func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
-    bind.execute(CreateTable(_table, if_not_exists=True))
-    for index in _table.indexes:
-        bind.execute(CreateIndex(index, if_not_exists=True))
+    create_tables(bind, barrier_metadata)
+
+
+def create_tables(connection: Connection, metadata: MetaData) -> None:
+    """Create what is missing, one process at a time."""
+    if connection.dialect.name == "postgresql":  # IF NOT EXISTS alone fails when two do it at once
+        connection.execute(select(func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
+    for table in metadata.sorted_tables:
+        connection.execute(CreateTable(table, if_not_exists=True))
+        for index in table.indexes:
+            connection.execute(CreateIndex(index, if_not_exists=True))
 
 
 def insert(connection: Connection, place: Place, state: State, *, input_sha256: str | None) -> bool:
@@ -184,13 +192,17 @@ def _changed(connection: Connection, statement: Executable, **values: Any) -> bo
     return result.rowcount == 1
 
 
+def table_missing(error: DBAPIError) -> bool:
+    """Whether a statement failed because its table is not there."""
+    return getattr(error.orig, "sqlstate", "") == "42P01" or "no such table" in str(error.orig)
+
+
 @contextmanager
 def _table_expected() -> Generator[None]:
     try:
         yield
     except DBAPIError as error:
-        missing = getattr(error.orig, "sqlstate", "") == "42P01" or "no such table" in str(error.orig)
-        if not missing:
+        if not table_missing(error):
             raise
         raise BarrierError(
             "this database has no table saga_barrier: call create_barrier_tables(engine) once, "

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-__all__ = ("ServerUnavailableError", "postgres", "temporal", "temporal_time_skipping")
+__all__ = ("ServerUnavailableError", "kafka", "postgres", "temporal", "temporal_time_skipping")
 
 
 class ServerUnavailableError(SagaError):
@@ -62,6 +62,40 @@ def postgres() -> Generator[str]:
 
     with _first("PostgreSQL", _postgres.places()) as url:
         yield url
+
+
+@contextmanager
+def kafka(*, data_folder: Path | None = None, port: int | None = None) -> Generator[str]:
+    """Yield the address of a real Kafka broker that is its own controller; it makes topics when they are used.
+
+    These places are asked in order, and the first that has a broker wins:
+
+    1. the environment variable `SAGA_TEST_KAFKA`, an address. That broker is used and left running. If it
+       does not answer, nothing else is tried.
+    2. Docker, when a daemon answers within two seconds.
+    3. The programs `kafka-storage` and `kafka-server-start` on the `PATH`, with or without `.sh`.
+    4. The jars that an earlier run fetched into `sagakit` in the user's cache folder, run by Java.
+    5. Maven, which fetches those jars, says so on standard error, and keeps them in the cache.
+
+    A broker that was started listens on 127.0.0.1 alone. It ends with the block, and also when this process
+    is killed.
+
+    Args:
+        data_folder: Where the broker keeps its data, so that one started later with the same folder and port
+            has them; by default they go with the broker. Only places 3 to 5 are asked.
+        port: The port to listen on, such as the one that the broker had before; by default a free one.
+            Only places 3 to 5 are asked.
+
+    Yields:
+        An address such as `127.0.0.1:40123`.
+
+    Raises:
+        ServerUnavailableError: if no place has a broker.
+    """
+    from saga.testing import _kafka  # noqa: PLC0415 - only where it is asked for
+
+    with _first("Kafka", _kafka.places(data_folder, port)) as address:
+        yield address
 
 
 @contextmanager
