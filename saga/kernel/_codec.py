@@ -54,9 +54,17 @@ class Codec:
             raise _fails(self.type, error) from None
         if not (again == checked or self._reads_alike(again, checked, payload)):
             raise _changes(self.type)
+        self.check_depth(payload)
+        return payload.decode()
+
+    def check_depth(self, payload: bytes) -> None:
+        """Refuse a payload that could not be read any more inside another one.
+
+        Raises:
+            InvalidRequestError: if it is nested too deeply.
+        """
         if payload.count(b"{") + payload.count(b"[") > DEPTH_LIMIT and _is_deep(payload):
             raise _too_deep(self.type)
-        return payload.decode()
 
     def _reads_alike(self, again: object, checked: object, payload: bytes) -> bool:
         """Tell whether values that are not equal are the same all the same: their type has no equality."""

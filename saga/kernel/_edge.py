@@ -86,6 +86,7 @@ class Edge:
         self.check_size(payload, what)
         try:
             codec.decode(payload)
+            codec.check_depth(payload.encode())
         except InvalidRequestError as error:
             raise self._does_not_fit(what, error) from None
 

@@ -30,7 +30,11 @@ FAR: Final = datetime.max  # noqa: DTZ901 - a mark, never compared with a time
 
 def settled_at(instance: Instance, definition: Definition, record: CallRecord) -> datetime | None:
     """Return when nothing can act any more for this action (S5): None for now, `FAR` for never."""
-    if record.overdue_at is None or record.settled:
+    if record.settled:
+        return None
+    if _is_lost_child(definition, record):
+        return FAR
+    if record.overdue_at is None:
         return None
     after = definition.step(record.step).action.policy.settles_after
     if after is NEVER:
@@ -67,7 +71,7 @@ def _compensable(instance: Instance, definition: Definition, record: CallRecord)
     if Role.COMPENSATION in step.roles:
         return True
     if record.kind is not Kind.COMPENSATABLE:
-        return False
+        return not record.settled and _is_lost_child(definition, record)
     raise ReplayMismatchError(
         saga=instance.saga,
         id=instance.id,
@@ -75,6 +79,15 @@ def _compensable(instance: Instance, definition: Definition, record: CallRecord)
         recorded=f"call {record.call} ({record.kind})",
         replayed=f"step {record.step} ({step.kind}), which has no compensation",
     )
+
+
+def _is_lost_child(definition: Definition, record: CallRecord) -> bool:
+    """Tell a nested saga that was ended from outside: it handed nothing over, so only an operator can say what it did.
+
+    Its own recovery compensates what it did; then its parent's call can be resolved.
+    """
+    lost = record.kind is Kind.NESTED and record.role is Role.ACTION and record.state is CallState.IN_DOUBT
+    return lost and Role.COMPENSATION not in definition.step(record.step).roles
 
 
 def _named(record: CallRecord, only: Container[str]) -> bool:

@@ -9,7 +9,9 @@ import pytest
 from pydantic import BaseModel, Field, SecretStr, model_validator
 
 from saga.errors import InvalidRequestError
+from saga.kernel import Instance
 from saga.kernel._codec import codec_of
+from saga.kernel._edge import Edge
 
 
 class Euros(BaseModel):
@@ -101,6 +103,9 @@ def test_a_payload_has_a_limit_of_nesting(levels: int, *, fits: bool) -> None:
     else:
         with pytest.raises(InvalidRequestError, match="more than 100 levels"):
             codec.encode(value)
+        edge = Edge("Transfer", Instance(), limit=10_000)
+        with pytest.raises(InvalidRequestError, match="more than 100 levels"):
+            edge.check(codec, "[" * levels + "0" + "]" * levels, "debit.1")
 
 
 def test_many_values_side_by_side_are_not_deep() -> None:

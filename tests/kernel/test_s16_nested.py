@@ -423,3 +423,19 @@ def test_what_was_handed_over_is_settled_unless_an_attempt_of_it_can_still_act()
     driven = Driven(Order, id="order-7").done("debit.1", '"a"').done("pay.1", **handed(child))
     driven.rejected("fee.1").done("pay.1/fee.1/compensation").done("debit.1/compensation")
     assert driven.blocking == [("pay.1/debit.1", "unsettled")]
+
+
+def test_a_child_that_was_ended_from_outside_is_no_settled_matter() -> None:
+    """It handed nothing over, so what it did stands: the parent is not compensated until somebody says what it was."""
+    driven = Driven(Order).done("debit.1", '"d"').in_doubt("pay.1", overdue=True)
+    driven.done("debit.1/compensation")
+    assert driven.state == "STUCK"
+    assert driven.blocking == [("pay.1", "unsettled")]
+    driven.resolve_did_not_happen("pay.1")
+    assert driven.state == "COMPENSATED"
+
+
+def test_a_lost_child_with_a_compensation_of_its_own_is_compensated_as_a_whole() -> None:
+    """Its author said how."""
+    driven = Driven(Business).in_doubt("order.1", overdue=True)
+    assert driven.in_flight == ["order.1/compensation"]
