@@ -52,8 +52,8 @@ async def test_a_paused_owner_begins_no_attempt_of_what_was_taken_over(make_engi
     async with make_engine(sagas=[Eager], lease=LEASE) as engine:
         shop.before["book.1"] = [paused(lambda: taken_over(engine))]
         await engine.start(Eager, 1, id="e-1")
-        await until_delivered(shop, "e-1/book.1")
         drive = engine._open.stage.drives["e-1"]  # type: ignore[union-attr]
+        await until_delivered(shop, "e-1/book.1")
         await asyncio.wait({drive.task}, timeout=20)  # type: ignore[type-var]
         assert isinstance(drive.error, OwnershipLostError)
         assert shop.deliveries == ["e-1/book.1"]

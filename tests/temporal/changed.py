@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from saga import Compensatable, Decision, Pivot, ReadOnly, Retriable, Retry, Saga
+from pydantic import BaseModel
+
+from saga import Compensatable, Decision, Pivot, ReadOnly, Retriable, Retry, Saga, participant
 from tests.temporal.shop import Transfer, count, discount, source, target
 
 SOON = Retry(first=timedelta(milliseconds=10))
@@ -112,3 +114,98 @@ class Longer(Saga, name="Reviewed"):
         await self.before(1)
         await self.other(2)
         return await self.after(number) if await self.review() else 0
+
+
+class Doubled(Saga, name="Reviewed"):
+    """The same steps in the same order, one of them with another input."""
+
+    before = Compensatable(count).compensated_by(discount)
+    other = Compensatable(count).compensated_by(discount)
+    review = Decision(bool, within=timedelta(hours=1))
+
+    async def run(self, number: int) -> int:
+        """One, four, ask."""
+        await self.before(1)
+        await self.other(4)
+        return number if await self.review() else 0
+
+
+class Paid(Saga):
+    """A pivot, and a question after it."""
+
+    pay = Pivot(count)
+    review = Decision(bool, within=timedelta(hours=1))
+
+    async def run(self, number: int) -> int:
+        """Pay, ask."""
+        await self.pay(number)
+        await self.review()
+        return number
+
+
+class PaidBack(Saga, name="Paid"):
+    """The pivot became a step that can be compensated."""
+
+    pay = Compensatable(count).compensated_by(discount)
+    review = Decision(bool, within=timedelta(hours=1))
+
+    async def run(self, number: int) -> int:
+        """Pay, ask."""
+        await self.pay(number)
+        await self.review()
+        return number
+
+
+class Parcel(BaseModel):
+    """What is sent."""
+
+    number: int
+
+
+class InsuredParcel(BaseModel):
+    """What is sent, in later code."""
+
+    number: int
+    insured: bool = False
+
+
+class Post:
+    """Sends parcels."""
+
+    def send(self, parcel: Parcel) -> int:
+        """Send it."""
+        return parcel.number
+
+
+class InsuringPost:
+    """Sends parcels, in later code."""
+
+    def send(self, parcel: InsuredParcel) -> int:
+        """Send it."""
+        return parcel.number
+
+
+class Sent(Saga):
+    """One step, with a model as its input."""
+
+    send = Pivot(participant(Post, "post").send)
+    review = Decision(bool, within=timedelta(hours=1))
+
+    async def run(self, number: int) -> int:
+        """Send, ask."""
+        await self.send(Parcel(number=number))
+        await self.review()
+        return number
+
+
+class SentInsured(Saga, name="Sent"):
+    """The model got a field with a default."""
+
+    send = Pivot(participant(InsuringPost, "post").send)
+    review = Decision(bool, within=timedelta(hours=1))
+
+    async def run(self, number: int) -> int:
+        """Send, ask."""
+        await self.send(InsuredParcel(number=number))
+        await self.review()
+        return number

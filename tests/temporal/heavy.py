@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import string
 
-from saga import Compensatable, Effect, Saga
+from saga import Compensatable, Effect, Saga, SagaAborted
 
 
 def letters(count: int) -> str:
@@ -44,3 +44,19 @@ class Echo(Saga):
     async def run(self, text: str) -> int:
         """Take it."""
         return len(await self.take(text))
+
+
+def refuse(effect: Effect[int, str]) -> None:
+    """Fail, for ever."""
+    raise ConnectionError("the bank is down")
+
+
+class Unforgiving(Saga):
+    """Cannot be compensated."""
+
+    letters = Compensatable(letters).compensated_by(refuse)
+
+    async def run(self, count: int) -> int:
+        """One step, and give up."""
+        await self.letters(count)
+        raise SagaAborted("no")

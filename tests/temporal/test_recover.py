@@ -15,7 +15,7 @@ from temporalio.worker import Worker
 from saga import SagaCompensatedError, SagaHandle, SagaState
 from saga.errors import ActRefusedError, InvalidRequestError, UnknownSagaError
 from saga.kernel import Instance, view_of
-from saga.temporal import SagaPlugin, TemporalEngine, history_of, recover
+from saga.temporal import SagaPlugin, TemporalEngine, _recover, history_of, recover
 from tests.temporal.orders import Broken, Order, Part, Warehouse, Whole
 
 WHO = {"by": "olga", "why": "it was ended by mistake"}
@@ -74,6 +74,82 @@ async def test_what_waits_for_an_answer_is_compensated(client: Client, queue: st
         assert len(set(ends)) == 1
         assert len((await handle.view()).acts) == 1
     assert not warehouse.effects
+
+
+@pytest.mark.parametrize("place", ["_start_again", "_start"], ids=["before it looks again", "after it looked again"])
+async def test_a_slow_recovery_does_nothing_after_a_quick_one(
+    client: Client, queue: str, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """One that has read the history, and starts when the other's run has ended, compensates nothing again."""
+    goes_on, waits = asyncio.Event(), asyncio.Event()
+    usual = getattr(_recover, place)
+
+    async def slow(*arguments: Any) -> None:
+        current = asyncio.current_task()
+        if current is not None and current.get_name() == "slow":
+            waits.set()
+            await goes_on.wait()
+        await usual(*arguments)
+
+    monkeypatch.setattr(_recover, place, slow)
+    warehouse = Warehouse("b.1")
+    async with running(client, queue, warehouse) as engine:
+        handle = await engine.start(Order, False, id=f"{queue}-t")
+        await warehouse.stopped.wait()
+        await client.get_workflow_handle(handle.id).terminate()
+        other = asyncio.create_task(recover(client, Order, handle.id, **WHO), name="slow")
+        await waits.wait()
+        await compensated(await recover(client, Order, handle.id, **WHO))
+        ended = await client.get_workflow_handle(handle.id).describe()
+        goes_on.set()
+        await compensated(await other)
+        assert (await client.get_workflow_handle(handle.id).describe()).run_id == ended.run_id
+
+
+async def test_what_went_on_when_it_should_be_terminated_is_refused(
+    client: Client, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its code was mended between the look at it and the end of it."""
+
+    async def fails(*_: object) -> str:
+        return "for ever"
+
+    async with running(client, queue, Warehouse()) as engine:
+        handle = await engine.start(Order, True, id=f"{queue}-t")
+        usual = _recover._check_needed
+
+        async def meanwhile(*arguments: Any) -> None:
+            await usual(*arguments)
+            monkeypatch.undo()
+            await handle.cancel(by="anna")
+            await compensated(handle)
+
+        monkeypatch.setattr(_recover, "failing", fails)
+        monkeypatch.setattr(_recover, "_check_needed", meanwhile)
+        with pytest.raises(ActRefusedError, match="nothing is left to recover"):
+            await recover(client, Order, handle.id, **WHO)
+
+
+async def test_what_was_ended_from_outside_is_listed_until_it_is_recovered(client: Client, queue: str) -> None:
+    """It has no state then; afterwards it is there once, with the state that it got to."""
+    async with running(client, queue, Warehouse()) as engine:
+        handle = await engine.start(Order, True, id=f"{queue}-t")
+
+        async def listed(*states: SagaState) -> list[tuple[SagaState | None, bool]]:
+            found = engine.list(saga=Order, id_prefix=queue, states=states)
+            return [(one.state, one.ended_from_outside) async for one in found]
+
+        async def lists(state: SagaState | None) -> None:
+            async with asyncio.timeout(30):
+                while await listed() != [(state, state is None)]:
+                    await asyncio.sleep(0.1)
+
+        await lists(SagaState.RUNNING)
+        await client.get_workflow_handle(handle.id).terminate()
+        await lists(None)
+        assert not await listed(*SagaState)
+        await compensated(await engine.recover(Order, handle.id, **WHO))
+        await lists(SagaState.COMPENSATED)
 
 
 async def test_a_recovery_that_is_ended_is_recovered(client: Client, queue: str) -> None:

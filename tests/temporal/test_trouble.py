@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import sys
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +16,7 @@ from saga import SagaState
 from saga.errors import PayloadTooLargeError, ServerError
 from saga.kernel import PAYLOAD_LIMIT, SagaHandle
 from saga.temporal import SagaPlugin, TemporalEngine, history_of
-from tests.temporal.heavy import Echo, Heavy
+from tests.temporal.heavy import Echo, Heavy, Unforgiving
 from tests.temporal.shop import Reviewed
 
 NOBODY: dict[str, object] = {}
@@ -27,6 +29,38 @@ async def warned(handle: SagaHandle[Any], caplog: pytest.LogCaptureFixture, text
         while text not in caplog.text:
             await asyncio.sleep(0.2)
     waiting.cancel()
+
+
+async def shown(address: str, *arguments: str) -> str:
+    """Returns what the command line prints."""
+    options = ("--engine", "temporal", "--address", address)
+    command = (sys.executable, "-m", "saga.cli", *arguments, *options)
+    asking = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    out, err = await asking.communicate()
+    assert asking.returncode == 0, err.decode()
+    return out.decode()
+
+
+async def test_a_compensation_that_fails_for_ever_is_told(
+    client: Client, temporal_address: str, queue: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By the log, by the engine and by the command line; its facts only say that it was begun."""
+    plugin = SagaPlugin(sagas=[Unforgiving], participants=NOBODY)
+    async with Worker(client, task_queue=queue, plugins=[plugin]), TemporalEngine(client, task_queue=queue) as engine:
+        handle = await engine.start(Unforgiving, 1, id=f"{queue}-t")
+        told = "ConnectionError: the bank is down"
+        await warned(handle, caplog, f"Unforgiving {handle.id}: letters.1/compensation has failed ")
+        assert told in caplog.text
+        assert told in await engine.trouble(handle.id)
+        page = await shown(temporal_address, "show", handle.id)
+        assert "letters.1/compensation has failed" in page
+        assert told in page
+        beside = json.loads(await shown(temporal_address, "show", handle.id, "--json"))["workflow"]
+        assert told in beside["trouble"]
+        await client.get_workflow_handle(handle.id).terminate()
+        assert not await engine.trouble(handle.id)
 
 
 async def test_that_no_worker_polls_is_told(
@@ -63,6 +97,16 @@ async def test_what_is_newer_than_the_library_is_refused(
             "Reviewed", 5, id=f"{queue}-t", task_queue=queue, memo={"saga_definition": {"kernel": 99}}
         )
         await warned(await engine.get(Reviewed, f"{queue}-t"), caplog, "was started under version 99 of the rules")
+
+
+@pytest.mark.parametrize("memo", [["kernel"], "kernel", {"kernel": "new"}, None], ids=str)
+async def test_a_memo_that_is_somebody_elses_is_no_hindrance(client: Client, queue: str, memo: object) -> None:
+    """Whoever starts a saga by its name may have used the key for something else."""
+    plugin = SagaPlugin(sagas=[Echo], participants=NOBODY)
+    async with Worker(client, task_queue=queue, plugins=[plugin]), TemporalEngine(client, task_queue=queue) as engine:
+        await client.start_workflow("Echo", "x", id=f"{queue}-t", task_queue=queue, memo={"saga_definition": memo})
+        async with asyncio.timeout(20):
+            assert await (await engine.get(Echo, f"{queue}-t")).result() is not None
 
 
 async def test_a_request_that_is_too_large_is_refused(client: Client, queue: str) -> None:

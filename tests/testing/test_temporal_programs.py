@@ -75,7 +75,9 @@ def test_the_program_on_the_path_is_started(programs: Path, monkeypatch: pytest.
     assert str(told.value).endswith(
         "server start-dev --headless --ip 127.0.0.1 --port 7000 --log-level error"
         " --dynamic-config-value history.transferProcessorMaxPollRPS=10000"
-        " --dynamic-config-value history.timerProcessorMaxPollRPS=10000 --db-filename /folder/data.db"
+        " --dynamic-config-value history.timerProcessorMaxPollRPS=10000"
+        " --dynamic-config-value matching.numTaskqueueReadPartitions=1"
+        " --dynamic-config-value matching.numTaskqueueWritePartitions=1 --db-filename /folder/data.db"
     )
 
 
