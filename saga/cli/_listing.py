@@ -73,7 +73,8 @@ def _any(rest: Iterator[SagaSummary]) -> bool:
 
 def _fields(one: SagaSummary) -> tuple[str, ...]:
     times = (day_and_time(one.started_at), day_and_time(one.changed_at))
-    return printable(one.id), printable(one.saga), one.state.value, *times
+    state = "ended from outside" if one.state is None else one.state.value
+    return printable(one.id), printable(one.saga), state, *times
 
 
 def _row(fields: Sequence[str], widths: Sequence[int]) -> str:

@@ -138,7 +138,7 @@ def _beside(workflow: Workflow | None) -> list[tuple[str, str]]:
         return [("workflow", f"{ended}: ended from outside, nothing was compensated by that")]
     if workflow.status == "RUNNING" and not workflow.polled:
         return [("workflow", f"no worker has polled the task queue {workflow.task_queue!r} lately")]
-    return []
+    return [("trouble", workflow.trouble)] if workflow.trouble else []
 
 
 def _print_view(

@@ -30,7 +30,7 @@ def summary_value(one: SagaSummary) -> dict[str, Any]:
     return {
         "id": one.id,
         "saga": one.saga,
-        "state": one.state.value,
+        "state": None if one.state is None else one.state.value,
         "started_at": _instant(one.started_at),
         "changed_at": _instant(one.changed_at),
         "parent": one.parent,

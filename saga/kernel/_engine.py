@@ -30,7 +30,8 @@ class SagaSummary:
     Attributes:
         id: Id of the instance.
         saga: Name of the saga.
-        state: Its state.
+        state: Its state; None if the server ended it from outside, by a termination for instance, before it got to an
+            end of its own. Nothing was compensated by that, and `recover` is for it. Embedded there is no such thing.
         started_at: When it started.
         changed_at: When its state last changed.
         parent: Id of the instance it is nested in, or None.
@@ -38,10 +39,15 @@ class SagaSummary:
 
     id: str
     saga: str
-    state: SagaState
+    state: SagaState | None
     started_at: datetime
     changed_at: datetime
     parent: str | None = None
+
+    @property
+    def ended_from_outside(self) -> bool:
+        """Whether it was ended before it got to an end of its own, so that somebody has to recover it."""
+        return self.state is None
 
 
 class Journals(Protocol):

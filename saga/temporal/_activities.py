@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import contextmanager
 from contextvars import copy_context
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from temporalio import activity
@@ -17,11 +20,11 @@ from saga.errors import ParticipantError
 from saga.kernel import Call, CallState, attempt, function_of, missing_participants, split_role, step_of
 
 from ._carried import LARGEST_PART
-from ._marks import Mark, Past
-from ._payloads import text_of, to_raw
+from ._marks import Asked, Mark, Past, past_in
+from ._payloads import note_of, text_of, to_raw
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Callable, Generator, Mapping, Sequence
     from concurrent.futures import Executor
 
     from saga.kernel import Activity, Attempt, Definition
@@ -58,7 +61,7 @@ def activities_of(
 async def child_result(child: str) -> RawValue:
     """Wait for a nested saga that runs already: after a reset its parent cannot start it again."""
     handle = activity.client().get_workflow_handle(child, result_type=RawValue)
-    with _beating(Past()):
+    with _Heartbeats(Past(saga="past"), ()).beating():
         try:
             result: RawValue = await handle.result()
         except WorkflowFailureError as error:
@@ -67,6 +70,10 @@ async def child_result(child: str) -> RawValue:
                 raise ApplicationError(cause.message, *cause.details, type=cause.type, non_retryable=True) from None
             raise ApplicationError(str(cause), type=type(cause).__name__, non_retryable=True) from None
     return result
+
+
+class NotBegunError(Exception):
+    """An attempt ended before it began, so that it acted on nothing."""
 
 
 class _Performer:
@@ -95,17 +102,24 @@ class _Performer:
 
     async def _perform(self, value: RawValue) -> RawValue:
         call, info = self._call(value), activity.info()
-        past = _past(info)
-        with _beating(past):
+        told, given = past_in(info.heartbeat_details)
+        past = _past(told, info, Asked.model_validate(note_of(value)))
+        heartbeats = _Heartbeats(past, given)
+        with heartbeats.beating():
             last = await attempt(
-                call, self._function, number=info.attempt, in_thread=self._in_thread, payload_limit=LARGEST_PART
+                call,
+                self._function,
+                number=info.attempt,
+                in_thread=partial(self._in_thread, _ends_at(info)),
+                payload_limit=LARGEST_PART,
             )
         if last.state is CallState.DONE:
-            told = Mark(saga="done", attempts=info.attempt, overdue_at=past.overdue_at)
-            note = told.model_dump(mode="json", exclude_defaults=True) if info.attempt > 1 else {}
+            done = Mark(saga="done", attempts=info.attempt, overdue_at=past.overdue_at)
+            plain = info.attempt == 1 and past.overdue_at is None
+            note = {} if plain else done.model_dump(mode="json", exclude_defaults=True)
             return to_raw(last.output or "null", note)
         if not last.final:  # for the next attempt
-            activity.heartbeat(past.model_copy(update={"answered": info.attempt}).model_dump(mode="json"))
+            heartbeats.tell(past.model_copy(update={"answered": info.attempt}))
         raise _failed(last, info, past)
 
     def _call(self, value: RawValue) -> Call:
@@ -121,17 +135,34 @@ class _Performer:
         step = definition.step(step_of(name))
         return Call(info.workflow_id, definition.saga, name, role, step, text_of(value))
 
-    async def _in_thread(self, function: Callable[[Any], object], value: Any) -> object:  # any input
+    async def _in_thread(self, ends_at: float, function: Callable[[Any], object], value: Any) -> object:  # any input
         context = copy_context()
-        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: context.run(function, value))
+        return await asyncio.get_running_loop().run_in_executor(
+            self._threads, lambda: context.run(_begin, ends_at, function, value)
+        )
 
 
-def _past(info: activity.Info) -> Past:
-    """Read what the attempt before told; what it did not tell, it was given up before it could."""
-    told = Past.model_validate(info.heartbeat_details[0]) if info.heartbeat_details else Past()
-    if told.answered >= info.attempt - 1:
-        return told
-    return Past(answered=info.attempt - 1, overdue_at=datetime.now(UTC))
+def _ends_at(info: activity.Info) -> float:
+    """Return when the time limit passes, by this machine's own clock: the server's may go ahead of it, or behind."""
+    limit = info.start_to_close_timeout
+    return float("inf") if limit is None else time.monotonic() + limit.total_seconds()
+
+
+def _begin(ends_at: float, function: Callable[[Any], object], value: Any) -> object:  # any input
+    # A thread may have been waited for, and the compensation of what the attempt did not do yet may be done by now.
+    if activity.is_cancelled() or time.monotonic() >= ends_at:
+        raise NotBegunError(
+            "no thread was free before the time limit, or before it was asked to stop; it did not begin"
+        )
+    return function(value)
+
+
+def _past(told: Past | None, info: activity.Info, asked: Asked) -> Past:
+    """Say what is known; what the attempt before did not tell, it was given up before it could."""
+    known = told is not None and told.answered >= info.attempt - 1
+    past = told if told is not None and known else Past(saga="past", answered=info.attempt - 1)
+    given_up = asked.overtaken(info.workflow_run_id) or (info.attempt > 1 and not known)
+    return past.model_copy(update={"overdue_at": datetime.now(UTC)}) if given_up and not past.overdue_at else past
 
 
 def _failed(last: Attempt, info: activity.Info, past: Past) -> ApplicationError:
@@ -153,19 +184,55 @@ def _failed(last: Attempt, info: activity.Info, past: Past) -> ApplicationError:
     )
 
 
-@contextmanager
-def _beating(past: Past) -> Generator[None]:
-    """Heartbeat while an attempt lasts: that is how the server tells it to stop, and how a lost worker is noticed."""
-    loop = asyncio.get_running_loop()
-    told, context = past.model_dump(mode="json"), copy_context()
-    alarms: list[asyncio.TimerHandle] = []
+class _Heartbeats:
+    """Heartbeats of one attempt: that is how the server tells it to stop, and how a lost worker is noticed.
 
-    def beat() -> None:
-        activity.heartbeat(told)
-        alarms[:] = [loop.call_later(BEAT, context.run, beat)]
+    The server keeps only the last one. So each of them holds what the activity itself gave last, followed by what
+    the next attempt has to know.
 
-    alarms.append(loop.call_later(BEAT, context.run, beat))
-    try:
-        yield
-    finally:
-        alarms.pop().cancel()
+    Args:
+        past: What the next attempt is told, unless this one gets to say more.
+        given: What the activity gave in an attempt before.
+    """
+
+    def __init__(self, past: Past, given: Sequence[Any]) -> None:
+        self._told = past
+        self._given = given
+        self._loop = asyncio.get_running_loop()
+        self._context = copy_context()
+        self._alarm: asyncio.TimerHandle | None = None
+        # An interceptor does the same, but it is made for a worker, and would have to find the attempt it is called by.
+        current = activity._Context.current()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        assert current.heartbeat is not None  # noqa: S101 - the worker sets it before an activity begins
+        self._send = current.heartbeat
+        info = replace(current.info(), heartbeat_details=given)
+        current.info, current.heartbeat = lambda: info, self._give
+
+    def tell(self, past: Past) -> None:
+        """Tell the next attempt."""
+        self._told = past
+        self._send(*self._given, past.model_dump(mode="json"))
+
+    @contextmanager
+    def beating(self) -> Generator[None]:
+        """Give a sign of life from time to time, whatever the activity gives by itself."""
+        self._next()
+        try:
+            yield
+        finally:
+            if self._alarm is not None:
+                self._alarm.cancel()
+
+    def _next(self) -> None:
+        self._alarm = self._loop.call_later(BEAT, self._beat, context=self._context)
+
+    def _beat(self) -> None:
+        self.tell(self._told)
+        self._next()
+
+    def _give(self, *details: Any) -> None:  # whatever the activity heartbeats, from whatever thread
+        self._given = details
+        self._loop.call_soon_threadsafe(self._sent, context=self._context)
+
+    def _sent(self) -> None:
+        self.tell(self._told)

@@ -9,38 +9,46 @@ was added where the instance has not come yet, say, is no difference (S15).
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import CancelledError as Cancelled
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as Overdue
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Final
 
 from temporalio.api.enums.v1 import WorkflowTaskFailedCause
-from temporalio.service import RPCError
+from temporalio.api.history.v1 import HistoryEvent
 from temporalio.worker import UnsandboxedWorkflowRunner, WorkflowInstance
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from saga.errors import ReplayMismatchError, SagaError
 
-from ._asked import asked_by, tasks_in
+from ._asked import asked_by, kinds_by, kinds_in, misfit, tasks_in
 from ._definitions import difference, remembered_in
+from ._events import decrypted
 from ._workflow import SagaWorkflow
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from temporalio.api.history.v1 import HistoryEvent
     from temporalio.bridge.proto.workflow_activation import WorkflowActivation
     from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
     from temporalio.client import Client, WorkflowHistory
+    from temporalio.converter import PayloadCodec
     from temporalio.worker import WorkflowInstanceDetails, WorkflowReplayResult, WorkflowRunner
 
-    from ._asked import Tasks
+    from saga.kernel import Definition
 
-__all__ = ("Changed", "ComparingRunner", "ComparingSandbox", "HistoryMismatchError", "comparing")
+    from ._asked import Kinds, Tasks
+
+__all__ = ("Changed", "ComparingRunner", "ComparingSandbox", "HistoryMismatchError", "HistoryUnreadError", "comparing")
 
 _ANSWERS_WITHIN: Final = 1.5
 """Seconds that the server may take to tell a history; a workflow task counts as hanging after two."""
-
-
+_FETCHED_WITHIN: Final = 30.0
+"""Seconds that it may take altogether."""
+_KEPT_FOR: Final = 60.0
+"""Seconds after which a history that no task asked for again is forgotten."""
 _NO_TASK: Final = frozenset({"query_workflow", "remove_from_cache"})
 
 
@@ -66,28 +74,70 @@ class HistoryMismatchError(ReplayMismatchError):
         SagaError.__init__(self, "\n".join(lines))
 
 
+class HistoryUnreadError(SagaError):
+    """A history could not be read in time, so nobody knows whether changed code fits it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Changed:
     """Where the histories come from that changed code is compared with.
 
     Attributes:
         client: The client of a worker; None for a replayer.
+        codec: The replayer's codec, if it has one; a worker's client knows its own.
         histories: Events by run, for a replayer.
-        found: What did not fit, by run.
+        found: What did not fit, by run, for a replayer; a worker tells it as the failure of its task.
+        fetches: Histories that took longer than a task can wait for; the next attempt of the task finds them here.
     """
 
     client: Client | None = None
+    codec: PayloadCodec | None = None
     histories: dict[str, Sequence[HistoryEvent]] = field(default_factory=dict[str, "Sequence[HistoryEvent]"])
     found: dict[str, HistoryMismatchError] = field(default_factory=dict[str, HistoryMismatchError])
+    fetches: dict[str, Future[Sequence[HistoryEvent]]] = field(
+        default_factory=dict[str, "Future[Sequence[HistoryEvent]]"]
+    )
 
     async def events(self, id: str, run: str) -> Sequence[HistoryEvent]:
-        """Return the events of a run; none if they are not to be had."""
+        """Return the events of a run, with payloads as they were before a codec; none if a replayer has none."""
         if self.client is None:
-            return self.histories.get(run, ())
+            known = self.histories.get(run, ())
+            copied = [HistoryEvent.FromString(one.SerializeToString()) for one in known] if self.codec else known
+            return await decrypted(copied, self.codec)
+        history = await self.client.get_workflow_handle(id, run_id=run).fetch_history()
+        return await decrypted(history.events, self.client.data_converter.payload_codec)
+
+    def told(self, id: str, run: str, loop: asyncio.AbstractEventLoop) -> Sequence[HistoryEvent]:
+        """Return the events of a run, to the thread of a workflow.
+
+        Raises:
+            HistoryUnreadError: if they are not to be had in time. Core compares no inputs, so nothing may go on.
+        """
+        fetch = self.fetches.pop(run, None) or self._fetch(id, run, loop)
         try:
-            return (await self.client.get_workflow_handle(id, run_id=run).fetch_history()).events
-        except RPCError:
-            return ()
+            return fetch.result(_ANSWERS_WITHIN)
+        except Overdue:
+            self.fetches[run] = fetch
+            why = f"it took longer than {_ANSWERS_WITHIN} seconds"
+        except (Exception, Cancelled) as error:  # noqa: BLE001 - a codec's, too; its text may hold what it decodes
+            why = type(error).__name__
+        msg = f"{id}: its history could not be read ({why}), and so not whether changed code fits it; it is tried again"
+        raise HistoryUnreadError(msg)
+
+    def _fetch(self, id: str, run: str, loop: asyncio.AbstractEventLoop) -> Future[Sequence[HistoryEvent]]:
+        fetching = self._fetching(id, run)
+        try:
+            return asyncio.run_coroutine_threadsafe(fetching, loop)
+        except RuntimeError as error:  # the loop closes, and with it the worker
+            fetching.close()
+            failed: Future[Sequence[HistoryEvent]] = Future()
+            failed.set_exception(error)
+            return failed
+
+    async def _fetching(self, id: str, run: str) -> Sequence[HistoryEvent]:
+        asyncio.get_running_loop().call_later(_KEPT_FOR, self.fetches.pop, run, None)
+        async with asyncio.timeout(_FETCHED_WITHIN):
+            return await self.events(id, run)
 
     async def noting(self, histories: AsyncIterator[WorkflowHistory]) -> AsyncIterator[WorkflowHistory]:
         """Yield the histories that are replayed, and keep each while it is."""
@@ -143,7 +193,14 @@ def _compared(instance: WorkflowInstance, det: WorkflowInstanceDetails, changed:
         loop = asyncio.get_running_loop()
     except RuntimeError:  # the worker only looks whether the workflow can be made
         return instance
-    return _Compared(instance, det, changed, loop, difference(known.steps, today.steps) if known else "")
+    why = difference(known.steps, today.steps) if known else ""
+    return _Compared(instance, det, changed, loop=loop, definition=cls.definition, difference=why)
+
+
+def _fail(completion: WorkflowActivationCompletion, error: SagaError) -> None:
+    completion.failed.failure.message = str(error)
+    known = "ReplayMismatchError" if isinstance(error, ReplayMismatchError) else "ServerError"
+    completion.failed.failure.application_failure_info.type = known
 
 
 class _Compared(WorkflowInstance):
@@ -154,15 +211,19 @@ class _Compared(WorkflowInstance):
         inner: WorkflowInstance,
         det: WorkflowInstanceDetails,
         changed: Changed,
+        *,
         loop: asyncio.AbstractEventLoop,
+        definition: Definition,
         difference: str,
     ) -> None:
         self._inner = inner
         self._info = det.info
         self._changed = changed
         self._loop = loop
+        self._definition = definition
         self._difference = difference
-        self._tasks: Tasks | None = None
+        self._recorded: tuple[Tasks, Kinds] | None = None
+        self._registered: Kinds = {}
 
     def activate(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
         """Activate it, and fail the task if the code asks for something else than it did."""
@@ -170,44 +231,37 @@ class _Compared(WorkflowInstance):
         # A query of an instance that a worker still has comes as a replay, too, of no task.
         replayed = act.is_replaying and any(job.WhichOneof("variant") not in _NO_TASK for job in act.jobs)
         if replayed and completion.HasField("successful"):
-            error = self._compare(act.history_length, completion)
-            if error is not None:
-                self._changed.found[self._info.run_id] = error
-                completion.failed.failure.message = str(error)
-                completion.failed.failure.application_failure_info.type = "ReplayMismatchError"
+            try:
+                self._compare(act.history_length, completion)
+            except HistoryMismatchError as error:
+                if self._changed.client is None:
+                    self._changed.found[self._info.run_id] = error
+                _fail(completion, error)
                 completion.failed.force_cause = (
                     WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_NON_DETERMINISTIC_ERROR
                 )
+            except HistoryUnreadError as error:
+                _fail(completion, error)
         return completion
 
-    def _compare(self, task: int, completion: WorkflowActivationCompletion) -> HistoryMismatchError | None:
-        recorded = self._recorded().pop(task, None)
-        made = asked_by(completion, self._info.workflow_id)
-        if recorded is None or made is None:
-            return None
-        for number in range(max(len(recorded), len(made))):
-            old = recorded[number] if number < len(recorded) else None
-            new = made[number] if number < len(made) else None
-            if old is None or new is None or not old.fits(new):
-                return HistoryMismatchError(
+    def _compare(self, task: int, completion: WorkflowActivationCompletion) -> None:
+        if self._recorded is None:
+            events = self._changed.told(self._info.workflow_id, self._info.run_id, self._loop)
+            self._recorded = tasks_in(events, self._info.workflow_id), kinds_in(events)
+        tasks, kinds = self._recorded
+        self._registered |= kinds_by(completion)
+        made, recorded = asked_by(completion, self._info.workflow_id), tasks.pop(task, None)
+        for old, new in zip_longest(recorded, made) if recorded is not None and made is not None else ():
+            differs = misfit(old, new, self._definition, (kinds, self._registered))
+            if differs is not None:
+                raise HistoryMismatchError(
                     saga=self._info.workflow_type,
                     id=self._info.workflow_id,
                     event=old.event if old is not None else task,
-                    recorded=str(old or "nothing more in this workflow task"),
-                    replayed=str(new or "nothing more in this workflow task"),
+                    recorded=differs[0],
+                    replayed=differs[1],
                     changed=self._difference,
                 )
-        return None
-
-    def _recorded(self) -> Tasks:
-        if self._tasks is None:
-            events = self._changed.events(self._info.workflow_id, self._info.run_id)
-            try:
-                found = asyncio.run_coroutine_threadsafe(events, self._loop).result(_ANSWERS_WITHIN)
-            except Overdue:
-                found = ()
-            self._tasks = tasks_in(found, self._info.workflow_id)
-        return self._tasks
 
     # -- everything else is the instance's own -------------------------------------------
 

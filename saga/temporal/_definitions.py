@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from pydantic import BaseModel, ConfigDict
 
@@ -34,6 +34,7 @@ class Remembered(BaseModel):
         kernel: Version of the rules.
         code: Short hash of the saga class's name and module; empty if the source is not there.
         steps: Name and kind of each step, and of each decision, in the order of declaration.
+        budget: Events of history after which it goes on in a new run; None leaves that to the server.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -42,6 +43,7 @@ class Remembered(BaseModel):
     kernel: int = 1
     code: str = ""
     steps: tuple[tuple[str, str], ...] = ()
+    budget: int | None = None
 
 
 def remembered(definition: Definition) -> Remembered:
@@ -79,14 +81,23 @@ def check_kernel(info: workflow.Info) -> None:
     Raises:
         JournalVersionError: if it is.
     """
-    known: Any = json.loads(info.raw_memo[KEY].data) if KEY in info.raw_memo else {}
-    version: int = known.get("kernel", 1)
+    version = _kernel_in(info.raw_memo)
     if version > KERNEL_VERSION:
         msg = (
             f"{info.workflow_type} {info.workflow_id} was started under version {version} of the rules; this library "
             f"knows version {KERNEL_VERSION}. Deploy the version that started it, or a newer one"
         )
         raise JournalVersionError(msg)
+
+
+def _kernel_in(memo: Mapping[str, Payload]) -> int:
+    """Return the version of the rules; 1 where the memo is another's, who chose the same key for something else."""
+    try:
+        known: Any = json.loads(memo[KEY].data) if KEY in memo else None
+    except ValueError:
+        return 1
+    version: Any = cast("dict[str, Any]", known).get("kernel") if isinstance(known, dict) else None
+    return version if isinstance(version, int) else 1
 
 
 def difference(before: Sequence[tuple[str, str]], after: Sequence[tuple[str, str]]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Worker
 
 from saga.errors import (
@@ -30,7 +30,7 @@ from ._carried import LARGEST
 from ._definitions import KEY, remembered
 from ._events import decrypted
 from ._history import started_in
-from ._journals import STATES, TemporalJournals
+from ._journals import FROM_OUTSIDE, STATES, TemporalJournals
 from ._payloads import to_raw
 from ._plugin import SagaPlugin
 from ._recover import recover
@@ -65,6 +65,8 @@ class TemporalEngine(TemporalJournals):
         sagas: The saga classes; needed for a worker.
         participants: The real participants, by the names that the saga classes give them; None for no worker.
         task_queues: Task queues of participants that have their own workers.
+        history_budget: Events of history after which an instance that is started goes on in a new run; None leaves
+            that to the server.
     """
 
     def __init__(
@@ -75,12 +77,14 @@ class TemporalEngine(TemporalJournals):
         sagas: Sequence[type[Runs[Any, Any]]] = (),
         participants: Mapping[str, object] | None = None,
         task_queues: Mapping[str, str] | None = None,
+        history_budget: int | None = None,
     ) -> None:
         super().__init__(client)
         self._queue = task_queue
         self._sagas = sagas
         self._participants = participants
         self._queues = task_queues
+        self._budget = history_budget
         self._entered: AsyncExitStack | None = None
         self._memos: dict[str, Mapping[str, object]] = {}
 
@@ -177,7 +181,9 @@ class TemporalEngine(TemporalJournals):
         """Yield instances, newest first, as the server's list has them; it may lag behind by a moment.
 
         Without `saga`, and where this engine has no sagas, those are listed that an engine started, and their children.
-        An instance that compensates is listed as RUNNING until it has ended: the list does not know better.
+        An instance that compensates is listed as RUNNING until it has ended: the list does not know better. One that
+        was terminated, timed out or cancelled by force has no state there, and is `ended_from_outside` until somebody
+        recovers it; no `states` ask for it.
 
         Raises:
             InvalidRequestError: if what is asked for makes no sense.
@@ -194,7 +200,9 @@ class TemporalEngine(TemporalJournals):
             state = STATES.get(one.status) if one.status is not None else None
             if state is SagaState.RUNNING and await one.memo_value("saga_state", None) == SagaState.STUCK:
                 state = SagaState.STUCK
-            if state is None or (wanted and state not in wanted):
+            if state is None and not await self._was_ended(one):
+                continue
+            if wanted and state not in wanted:
                 continue
             count += 1
             yield SagaSummary(
@@ -202,6 +210,17 @@ class TemporalEngine(TemporalJournals):
             )
             if limit is not None and count >= limit:
                 return
+
+    async def _was_ended(self, one: WorkflowExecution) -> bool:
+        """Tell whether an instance was ended from outside, and not recovered since."""
+        if one.status not in FROM_OUTSIDE:
+            return False
+        try:
+            return (await self._handle(one.id).describe()).run_id == one.run_id
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:  # deleted meanwhile
+                return False
+            raise refused(error, one.id) from None
 
     async def recover(
         self, saga: type[Runs[RunRequest, RunResult]], id: str, *, by: str, why: str
@@ -219,7 +238,8 @@ class TemporalEngine(TemporalJournals):
     def _memo(self, definition: Definition) -> Mapping[str, object]:
         known = self._memos.get(definition.saga)
         if known is None:
-            known = self._memos[definition.saga] = {KEY: remembered(definition).model_dump(mode="json")}
+            memo = remembered(definition).model_copy(update={"budget": self._budget})
+            known = self._memos[definition.saga] = {KEY: memo.model_dump(mode="json")}
         return known
 
     def _prepared(self, saga: type, request: object, id: str) -> tuple[Definition, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,7 @@ from temporalio.exceptions import (
     TimeoutType,
 )
 
+from saga.errors import InvalidRequestError
 from saga.kernel import Call, Outcome, Policy, Retry
 
 from ._activities import CHILD_RESULT
@@ -28,14 +30,26 @@ from ._nested import child_done
 from ._outcomes import answered, child_failed, given_up
 from ._payloads import text_of
 from ._standing import call_of
-from ._telling import told_by
+from ._telling import notes_by, told_by
 
 if TYPE_CHECKING:
     from temporalio.api.failure.v1 import Failure
     from temporalio.api.history.v1 import HistoryEvent, WorkflowExecutionStartedEventAttributes
     from temporalio.converter import PayloadCodec
 
-__all__ = ("Scheduled", "answer_in", "cause_of", "decrypted", "raw_in", "scheduled_in", "time_of", "told_in")
+__all__ = (
+    "Scheduled",
+    "answer_in",
+    "cause_of",
+    "decrypted",
+    "notes_in",
+    "raw_in",
+    "raws_in",
+    "scheduled_in",
+    "time_of",
+    "told_in",
+    "update_in",
+)
 
 Start: TypeAlias = "WorkflowExecutionStartedEventAttributes"
 
@@ -80,6 +94,26 @@ def time_of(event: HistoryEvent) -> datetime:
 def raw_in(payloads: Payloads) -> RawValue | None:
     """Return the first payload; None where there is none."""
     return RawValue(payloads.payloads[0]) if payloads.payloads else None
+
+
+def raws_in(payloads: Payloads) -> list[RawValue]:
+    """Return all payloads."""
+    return [RawValue(payload) for payload in payloads.payloads]
+
+
+def update_in(event: HistoryEvent) -> tuple[str, str | None] | None:
+    """Return the id of an update and the payload of its request, if the event holds them."""
+    request = event.workflow_execution_update_accepted_event_attributes.accepted_request
+    if event.HasField("workflow_execution_update_admitted_event_attributes"):  # after a reset
+        request = event.workflow_execution_update_admitted_event_attributes.request
+    raw = raw_in(request.input.args)
+    if raw is None:
+        return None
+    try:
+        asked = json.loads(text_of(raw))
+    except (ValueError, RecursionError, InvalidRequestError):
+        return None
+    return request.meta.update_id, cast("dict[str, Any]", asked).get("payload") if isinstance(asked, dict) else None
 
 
 def cause_of(failure: Failure) -> BaseException:
@@ -142,11 +176,13 @@ def _text(payloads: Payloads) -> str:
 
 def told_in(event: HistoryEvent) -> list[Any]:
     """Return the note that rides with an event; empty where there is none."""
-    for payload in _notable(event):
-        note = told_by(payload)
-        if note:
-            return note
-    return []
+    found: list[list[Any]] = [note for payload in _notable(event) if (note := told_by(payload))]
+    return found[0] if found else []
+
+
+def notes_in(event: HistoryEvent) -> list[list[Any]]:
+    """Return all notes that ride with an event, those that ride again among them."""
+    return [note for payload in _notable(event) for note in notes_by(payload)]
 
 
 def _notable(event: HistoryEvent) -> Iterator[Payload]:

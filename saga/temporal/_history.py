@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict, deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from temporalio.api.enums.v1 import EventType
 
-from saga.errors import SagaError, UnknownSagaError
-from saga.kernel import Decide, Fact, Instance, SagaStarted, admit, decode_fact, fact_of, step_of, taken_over
+from saga.errors import JournalCorruptError, SagaError, UnknownSagaError
+from saga.kernel import Fact, Instance, SagaStarted, decode_fact, taken_over
 from saga.kernel import facts as f
 
 from ._asking import asked
 from ._carried import carried_by
 from ._definitions import remembered_in
-from ._events import answer_in, decrypted, raw_in, scheduled_in, time_of, told_in
-from ._nested import Start, cancellation
+from ._events import answer_in, decrypted, notes_in, raw_in, raws_in, scheduled_in, time_of, update_in
+from ._following import decision_in, outcome, request
+from ._nested import cancellation, start_of
 from ._payloads import note_of, text_of
-from ._standing import decider_of
 from ._telling import CANCEL, DECIDE, REFUSED
 
 if TYPE_CHECKING:
@@ -31,14 +30,10 @@ if TYPE_CHECKING:
     from temporalio.client import Client
     from temporalio.common import RawValue
 
-    from saga.kernel import Call, Request
-
-    from ._events import Answered, Scheduled
+    from ._events import Scheduled
+    from ._following import Follows
 
 __all__ = ("history_of", "journal_of", "started_in")
-
-Follows: TypeAlias = Callable[[Instance, datetime], Fact | None]
-"""Makes the fact that follows from something outside, in the state that the instance was in when it took it in."""
 
 
 async def history_of(client: Client, id: str, *, run_id: str | None = None) -> list[Fact]:
@@ -64,6 +59,7 @@ async def history_of(client: Client, id: str, *, run_id: str | None = None) -> l
     Raises:
         UnknownSagaError: if the server has no such instance.
         ServerError: if the server or its namespace cannot be reached.
+        JournalCorruptError: if facts are missing between others.
         JournalVersionError: if a newer version of the library wrote the history.
     """
     history = await asked(client.get_workflow_handle(id, run_id=run_id).fetch_history(), id)
@@ -75,6 +71,7 @@ def journal_of(events: Sequence[HistoryEvent]) -> list[Fact]:
 
     Raises:
         UnknownSagaError: if these are not the events of a workflow from its first on.
+        JournalCorruptError: if facts are missing between others.
         JournalVersionError: if a newer version of the library wrote them.
     """
     if not events or not events[0].HasField("workflow_execution_started_event_attributes"):
@@ -113,6 +110,7 @@ class _Reading:
         inputs: Input of each activity, by call.
         outside: Everything from outside, in order.
         by_key: The same, by what notes refer to it with.
+        updates: Payload of the request in each update that has one, by the update's id.
     """
 
     def __init__(self, events: Sequence[HistoryEvent]) -> None:
@@ -122,6 +120,7 @@ class _Reading:
         self.inputs: dict[str, str] = {}
         self.outside: list[_Outside] = []
         self.by_key: defaultdict[str, deque[_Outside]] = defaultdict(deque)
+        self.updates: dict[str, str] = {}
         self._scheduled: dict[int, Scheduled] = {}
         self._arrived: list[_Outside] = []  # since the last workflow task that was completed
         self._taken: tuple[int, datetime] = (0, time_of(self.first))
@@ -135,18 +134,19 @@ class _Reading:
         if scheduled is not None:
             self._scheduled[event.event_id] = scheduled
             self.inputs.setdefault(scheduled.call.name, scheduled.call.input)
-        note = told_in(event)
-        if note:
-            self.notes.append(note)
+        self.notes += notes_in(event)
+        update = update_in(event)
+        if update is not None and update[1] is not None:
+            self.updates[update[0]] = update[1]
         answer = answer_in(event, self._scheduled)
         if answer is not None:
-            self._arrive(answer[0].name, event, _outcome(*answer))
+            self._arrive(answer[0].name, event, outcome(*answer))
         elif event.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED:
             why = event.workflow_execution_cancel_requested_event_attributes.cause
-            self._arrive(CANCEL, event, _request(lambda instance: cancellation(why, instance.parent)))
+            self._arrive(CANCEL, event, request(lambda instance: cancellation(why, instance.parent)))
         elif event.workflow_execution_signaled_event_attributes.signal_name == "decide":
-            raw = raw_in(event.workflow_execution_signaled_event_attributes.input)
-            self._arrive(DECIDE, event, _request(lambda _: Decide.model_validate_json(text_of(raw) if raw else "")))
+            raws = raws_in(event.workflow_execution_signaled_event_attributes.input)
+            self._arrive(DECIDE, event, request(lambda _: decision_in(raws)))
 
     def _arrive(self, key: str, event: HistoryEvent, follows: Follows) -> None:
         one = _Outside(time_of(event), follows)
@@ -177,7 +177,11 @@ class _Journal:
         self._instance = Instance()
         self._reading = reading
         self._begin()
-        for _, *entries in reading.notes:
+        count = 0
+        for number, *entries in reading.notes:
+            if number > count:
+                raise self._damaged(f"{number - count} facts are missing after the first {count} of this run")
+            count = number + len(entries)
             for entry in entries:
                 self._put(entry)
         self._finish()
@@ -185,10 +189,9 @@ class _Journal:
     def _begin(self) -> None:
         """Take over the journal that the run started with, or what the start says where nothing else tells it."""
         start = self._reading.start
-        raw = raw_in(start.input)
-        note = Start() if raw is None else Start.model_validate(note_of(raw))
-        if raw is not None and note.carried:
-            for fact in carried_by(raw):
+        note, text = start_of(raws_in(start.input))
+        if note.carried:
+            for fact in carried_by(raws_in(start.input)[0]):
                 self._add(fact)
         elif not self._reading.notes:
             known = remembered_in(start.memo.fields)
@@ -200,7 +203,7 @@ class _Journal:
                     fingerprint="" if known is None else known.fingerprint,
                     parent=note.parent,
                     handed_over=note.handed_over or None,
-                    payload=_text(raw),
+                    payload=text,
                 )
             )
 
@@ -214,7 +217,20 @@ class _Journal:
             fact = decode_fact(json.dumps(entry[0]))
             self._add(_with(fact, self._reading.inputs.get(getattr(fact, "call", ""))))
         else:
-            self._add(decode_fact(json.dumps(entry[0]), entry[1]))
+            self._add(decode_fact(json.dumps(entry[0]), self._payload(entry[1])))
+
+    def _payload(self, told: str | dict[str, str]) -> str:
+        if isinstance(told, str):
+            return told
+        known = self._reading.updates.get(told["update"])
+        if known is None:
+            raise self._damaged(f"no event holds the update {told['update']}")
+        return known
+
+    def _damaged(self, text: str) -> JournalCorruptError:
+        start = self._reading.start
+        msg = f"{start.workflow_type.name} {start.workflow_id}: its history does not tell the whole journal, {text}"
+        return JournalCorruptError(f"{msg}. See what `temporal workflow show` has, and compensate by hand")
 
     def _refer(self, entry: str) -> None:
         waiting = self._reading.by_key[DECIDE if entry == REFUSED else entry]
@@ -227,7 +243,7 @@ class _Journal:
     def _beside(self, fact: Fact) -> str | None:
         """Return the payload that the first event, or the last, holds of a fact."""
         if isinstance(fact, SagaStarted):
-            return _text(raw_in(self._reading.start.input))
+            return start_of(raws_in(self._reading.start.input))[1]
         if not isinstance(fact, f.SagaCompleted):
             return None
         raw = raw_in(self._reading.last.workflow_execution_completed_event_attributes.result)
@@ -251,29 +267,6 @@ class _Journal:
     def _add(self, fact: Fact) -> None:
         self._instance.fold(fact)
         self.facts.append(fact)
-
-
-# -- what follows ------------------------------------------------------------------------
-
-
-def _outcome(call: Call, answered: Answered) -> Follows:
-    def follows(instance: Instance, at: datetime) -> Fact | None:
-        record = instance.in_flight.get(call.name)
-        return None if record is None else fact_of(call, record, answered(at), instance.last_at)
-
-    return follows
-
-
-def _request(asked_for: Callable[[Instance], Request]) -> Follows:
-    def follows(instance: Instance, at: datetime) -> Fact | None:
-        try:
-            request = asked_for(instance)
-            decision = step_of(request.call) if isinstance(request, Decide) else ""
-            return admit(decider_of(instance, decision), request, at)
-        except (SagaError, ValueError):
-            return None  # it was refused
-
-    return follows
 
 
 def _text(raw: RawValue | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     from saga.kernel import Fact, Request
 
-__all__ = ("STATES", "TemporalJournals")
+__all__ = ("FROM_OUTSIDE", "STATES", "TemporalJournals")
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +46,11 @@ STATES: Final = {
     WorkflowExecutionStatus.FAILED: SagaState.COMPENSATED,
 }
 """States of an instance as the server's list has them; STUCK is in the memo."""
+
+FROM_OUTSIDE: Final = frozenset({
+    WorkflowExecutionStatus.CANCELED, WorkflowExecutionStatus.TERMINATED, WorkflowExecutionStatus.TIMED_OUT,
+})  # fmt: skip
+"""Ends that are none of the instance's own; recovery is for them."""
 
 _ANSWERS_WITHIN: Final = timedelta(seconds=5)
 """How long a worker may take to tell a journal; after that its history tells it."""
@@ -114,6 +120,19 @@ class TemporalJournals:
             ended.cancel()
         return await self._ended(id, ended)
 
+    async def trouble(self, id: str) -> str:
+        """Say why an instance does not go on, in one sentence; empty if nothing is known to keep it.
+
+        Its workflow tasks fail, no worker takes them, or calls of it have failed and are tried again: the server keeps
+        those attempts to itself, so that no fact and no view tells of them. Whoever waits for the result reads the
+        same in the log.
+
+        Raises:
+            UnknownSagaError: if there is no such instance.
+            ServerError: if the server cannot be reached.
+        """
+        return await trouble(self._client, await asked(self._handle(id).describe(), id))
+
     async def _warn(self, described: WorkflowExecutionDescription, warned: str) -> str:
         """Log why an instance does not go on, unless that was the last thing that was logged about it."""
         found = await trouble(self._client, described)
@@ -159,12 +178,13 @@ def _over(described: WorkflowExecutionDescription, request: Request) -> ActRefus
 
 def _cause(found: str) -> str:
     """Return what is wrong, without how often and since when."""
-    return found.partition(" The failure: ")[2] or found.partition(" since ")[0]
+    return re.sub(r"\d+ (attempts|times)|\bonce\b|since [\d:]+", "", found)
 
 
 _CLOSING: Final = frozenset({
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED,
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED,
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT,
 })  # fmt: skip

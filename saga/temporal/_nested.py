@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+from temporalio.common import RawValue
 
+from saga.errors import InvalidRequestError
 from saga.kernel import LONGEST_NAME, CallState, Cancel, Outcome, entry_of, handed_over, handover_payload
 from saga.kernel import facts as f
 
 from ._payloads import note_of, text_of, to_raw
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
-    from temporalio.common import RawValue
+    from temporalio.api.common.v1 import Payload
 
     from saga.kernel import Call, Definition, Instance
 
-__all__ = ("PARENT_STOPS", "Start", "cancellation", "child_done", "request_of", "result_of")
+__all__ = (
+    "BUDGET",
+    "PARENT_STOPS",
+    "Start",
+    "budget_of",
+    "cancellation",
+    "child_done",
+    "request_of",
+    "result_of",
+    "start_of",
+)
 
 PARENT_STOPS: Final = "the parent is compensating"
 """Why a child is asked to stop."""
 LONGEST_REASON: Final = 2000
+BUDGET: Final = "budget"
+"""Key in what an instance remembers, of events of history; null for as many as the server suggests."""
 
 
 def cancellation(why: str, parent: str | None) -> Cancel:
@@ -38,6 +54,7 @@ class Start(BaseModel):
         parent: Id of the instance that this one is nested in.
         handed_over: Whether the parent takes over what can be compensated.
         carried: Whether the payload is the journal of the run before this one, whose history grew too long.
+        budget: Events of history after which this run, too, goes on in a new one; None where nothing was recorded.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,6 +62,45 @@ class Start(BaseModel):
     parent: str | None = None
     handed_over: bool = False
     carried: bool = False
+    budget: int | None = Field(default=None, ge=1)
+
+
+def start_of(inputs: Sequence[object]) -> tuple[Start, str]:
+    """Return what rides with the request of a workflow, and the request's JSON text.
+
+    What makes no sense is told by a text that decodes to nothing, which the kernel refuses (S3).
+    """
+    if not inputs:
+        return Start(), "null"
+    [raw, *others] = inputs
+    if others or not isinstance(raw, RawValue):
+        return Start(), ""
+    try:
+        start = Start.model_validate(note_of(raw))
+        return start, "" if start.carried else text_of(raw)
+    except (ValueError, RecursionError, InvalidRequestError):
+        return Start(), ""
+
+
+def budget_of(start: Start, memo: Payload | None, today: int) -> int | None:
+    """Return how many events a run may have: what was recorded when it started, as a worker's own may change (S15).
+
+    Args:
+        start: What rides with its request.
+        memo: What it remembers.
+        today: The worker's, for what was started before it was recorded.
+
+    Returns:
+        The number; None for as many as the server suggests.
+    """
+    if start.budget is not None:
+        return start.budget
+    try:
+        known: Any = {BUDGET: None} if memo is None and not start.carried else json.loads(memo.data if memo else b"{}")
+        budget = known.get(BUDGET, today)
+    except (ValueError, RecursionError, AttributeError):
+        return None
+    return budget if isinstance(budget, int) and budget > 0 else None
 
 
 def request_of(call: Call) -> RawValue:

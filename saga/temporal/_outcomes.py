@@ -66,7 +66,7 @@ def _raised(error: ApplicationError, at: datetime, first_run: str) -> Outcome:
         at,
         failure=mark.failure,
         attempts=mark.attempts,
-        unanswered=mark.attempts > 1 or mark.run != first_run,
+        unanswered=mark.attempts > 1 or mark.run != first_run or mark.overdue_at is not None,
         recorded=mark.recorded,
         overdue_at=mark.overdue_at,
     )

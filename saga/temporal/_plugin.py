@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from temporalio.contrib.pydantic import PydanticPayloadConverter, pydantic_data_converter
-from temporalio.converter import DataConverter, DefaultPayloadConverter
+from temporalio.converter import DataConverter, DefaultPayloadConverter, PayloadCodec
 from temporalio.plugin import SimplePlugin
 from temporalio.worker import WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
@@ -80,7 +80,7 @@ class SagaPlugin(SimplePlugin):
     def configure_replayer(self, config: ReplayerConfig) -> ReplayerConfig:
         """Let the replayer do so too."""
         configured: dict[str, Any] = {**super().configure_replayer(config)}
-        configured["workflow_runner"] = comparing(configured["workflow_runner"], Changed())
+        configured["workflow_runner"] = comparing(configured["workflow_runner"], Changed(codec=_codec_of(configured)))
         return cast("ReplayerConfig", configured)
 
     @asynccontextmanager
@@ -92,6 +92,11 @@ class SagaPlugin(SimplePlugin):
         changed = runner.changed if isinstance(runner, (ComparingRunner, ComparingSandbox)) else Changed()
         async with super().run_replayer(replayer, changed.noting(histories), next) as results:
             yield changed.explaining(results)
+
+
+def _codec_of(configured: Mapping[str, Any]) -> PayloadCodec | None:
+    converter = configured.get("data_converter")
+    return converter.payload_codec if isinstance(converter, DataConverter) else None
 
 
 def _converter(known: DataConverter | None) -> DataConverter:

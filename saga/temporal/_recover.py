@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from temporalio.api.common.v1 import Memo, Payloads, WorkflowType
+from temporalio.api.enums.v1 import WorkflowIdConflictPolicy, WorkflowIdReusePolicy
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import StartWorkflowExecutionRequest
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
-from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from saga.errors import ActRefusedError, InvalidRequestError, PayloadTooLargeError, UnknownSagaError
@@ -24,9 +26,10 @@ from ._nested import Start
 from ._trouble import failing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from temporalio.client import Client, WorkflowExecutionDescription
+    from temporalio.common import RawValue
 
     from saga.kernel import Definition, Fact, Runs
 
@@ -78,7 +81,8 @@ async def recover(
         await _check_needed(client, described, failure)
         if described.status is WorkflowExecutionStatus.RUNNING:
             await _terminate(client, described, why)
-        facts = recovering(definition, await history_of(client, id), by=by, why=why, at=datetime.now(UTC))
+        known = await history_of(client, id, run_id=described.run_id)
+        facts = recovering(definition, known, by=by, why=why, at=datetime.now(UTC))
         await _start_again(client, definition, described, facts)
     return SagaHandle(TemporalJournals(client), definition, id)
 
@@ -161,8 +165,12 @@ async def _terminate(client: Client, described: WorkflowExecutionDescription, wh
     try:
         await handle.terminate(reason=f"recovered: {why}")
     except RPCError as error:
-        if error.status is not RPCStatusCode.NOT_FOUND:  # otherwise somebody else was faster
+        if error.status is not RPCStatusCode.NOT_FOUND:
             raise refused(error, described.id) from None
+        ended = await asked(handle.describe(), described.id)  # somebody else was faster, or it went on by itself
+        await _check_needed(client, ended, "")
+        if ended.status is WorkflowExecutionStatus.CONTINUED_AS_NEW:
+            raise _refusal(ended, "it goes on by itself again") from None
 
 
 # -- starting ----------------------------------------------------------------------------
@@ -171,7 +179,7 @@ async def _terminate(client: Client, described: WorkflowExecutionDescription, wh
 async def _start_again(
     client: Client, definition: Definition, described: WorkflowExecutionDescription, facts: Sequence[Fact]
 ) -> None:
-    """Start the next run; whoever does the same at the same time gets the handle of the one that was faster."""
+    """Start the next run; whoever does the same, then or later, gets the handle of the one that was faster."""
     first = facts[0]
     assert isinstance(first, f.SagaStarted)  # noqa: S101 - the fold takes no other
     carried = carrying(facts, Start(parent=first.parent, handed_over=bool(first.handed_over)))
@@ -182,17 +190,32 @@ async def _start_again(
     memo: dict[str, object] = {KEY: remembered(definition).model_dump(mode="json"), RECOVERS: described.run_id}
     if Instance().fold_all(facts).state is SagaState.STUCK:
         memo["saga_state"] = SagaState.STUCK.value
+    newest = await asked(client.get_workflow_handle(described.id).describe(), described.id)
+    if newest.run_id == described.run_id:  # otherwise somebody else was faster
+        await _start(client, described, carried, memo)
+
+
+async def _start(
+    client: Client, described: WorkflowExecutionDescription, carried: RawValue, memo: Mapping[str, object]
+) -> None:
+    """Start the run that takes over from another one, unless that was done: even if it has ended since."""
+    converter = client.data_converter
+    encoded = {name: (await converter.encode([value]))[0] for name, value in memo.items()}
+    request = StartWorkflowExecutionRequest(
+        namespace=client.namespace,
+        workflow_id=described.id,
+        workflow_type=WorkflowType(name=described.workflow_type),
+        task_queue=TaskQueue(name=described.task_queue or ""),
+        input=Payloads(payloads=await converter.encode([carried])),
+        identity=client.identity,
+        # A start with the id of one that was carried out is none; `Client.start_workflow` makes a new one each time.
+        request_id=f"saga-recovers-{described.run_id}",
+        workflow_id_conflict_policy=WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_FAIL,
+        workflow_id_reuse_policy=WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY,
+        memo=Memo(fields=encoded),
+    )
     try:
-        await client.start_workflow(
-            definition.saga,
-            carried,
-            id=described.id,
-            task_queue=described.task_queue or "",
-            id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
-            memo=memo,
-        )
-    except WorkflowAlreadyStartedError:
-        return
+        await client.workflow_service.start_workflow_execution(request, retry=True)
     except RPCError as error:
-        raise refused(error, described.id) from None
+        if error.status is not RPCStatusCode.ALREADY_EXISTS:
+            raise refused(error, described.id) from None

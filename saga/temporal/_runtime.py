@@ -23,6 +23,7 @@ from saga.kernel import CODE_FAULTS, NOT_STARTED, CallState, Outcome, Role, Saga
 from saga.kernel import facts as f
 
 from ._activities import CHILD_RESULT
+from ._marks import Asked
 from ._nested import PARENT_STOPS, child_done, request_of
 from ._outcomes import answered, child_failed, given_up
 from ._payloads import to_raw
@@ -54,7 +55,8 @@ class TemporalRuntime:
 
     Args:
         queues: Task queues of participants that have one of their own.
-        budget: Events of history after which the instance goes on in a new run, carrying its journal.
+        budget: Events of history after which the instance goes on in a new run, carrying its journal;
+            None for as many as the server suggests. It may not change while the run is on: a replay has to agree.
 
     Attributes:
         facts: The journal of this instance, in order.
@@ -63,7 +65,7 @@ class TemporalRuntime:
         telling: What the history does not tell yet.
     """
 
-    def __init__(self, queues: Mapping[str, str], budget: int) -> None:
+    def __init__(self, queues: Mapping[str, str], budget: int | None) -> None:
         self.facts: list[Fact] = []
         self.conductor: Conductor | None = None
         self.full: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -122,7 +124,8 @@ class TemporalRuntime:
                 text = "its journal is too large for the start of a new run, and this one's history may not grow on"
                 raise PayloadTooLargeError(f"{name}: {text}. Compensate it with: saga recover")
             return False
-        long = info.is_continue_as_new_suggested() or info.get_current_history_length() >= self._budget
+        over = self._budget is not None and info.get_current_history_length() >= self._budget
+        long = info.is_continue_as_new_suggested() or over
         if long and self._active == 0 and not self.full.done():
             self.full.set_result(None)
         return long
@@ -148,7 +151,7 @@ class TemporalRuntime:
         policy = call.activity.policy
         handle: workflow.ActivityHandle[Any] = workflow.start_activity(
             activity.name,
-            to_raw(call.input),
+            to_raw(call.input, Asked(run=workflow.info().original_execution_run_id).model_dump()),
             activity_id=call.name,
             summary=_summary(call),
             task_queue=self._queues.get(activity.participant or ""),
@@ -233,11 +236,23 @@ class TemporalRuntime:
     async def _wait(self, due: datetime) -> None:
         conductor = self.conductor
         first = None if conductor is None else conductor.decider.next_due()
-        summary: Any = self.telling.tell(to_raw(json.dumps(first[0] if first else "timer")))  # a payload, as any text
-        await workflow.sleep(max((due - workflow.now()).total_seconds(), 0.0), summary=summary)
+        seconds = (due - workflow.now()).total_seconds()
+        if seconds > 0:
+            await self._sleep(seconds, to_raw(json.dumps(first[0] if first else "timer")))  # a payload, as any text
+        else:  # no timer, and so no event to tell anything by
+            await asyncio.sleep(0)
         self._waits.pop(due, None)
         if self.conductor is not None:
             self.conductor.tick()
+
+    async def _sleep(self, seconds: float, name: RawValue) -> None:
+        summary: Any = self.telling.tell(name)
+        since = workflow.info().get_current_history_length()
+        try:
+            await workflow.sleep(seconds, summary=summary)
+        except asyncio.CancelledError:
+            self.telling.taken_back(summary, since)
+            raise
 
 
 async def _ended(running: asyncio.Task[RawValue], stop: Callable[[], object]) -> RawValue:

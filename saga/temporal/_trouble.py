@@ -1,4 +1,4 @@
-"""Why an instance does not go on: its workflow tasks fail, or no worker takes them."""
+"""Why an instance does not go on: its workflow tasks fail, no worker takes them, or its calls fail and are retried."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import PendingWorkflowTaskState, TaskQueueType, WorkflowTaskFailedCause
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, GetWorkflowExecutionHistoryReverseRequest
+from temporalio.client import WorkflowExecutionStatus
+from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
 from ._asking import refused
@@ -22,6 +24,9 @@ _PATIENCE: Final = timedelta(seconds=3)
 """How long a workflow task may wait for a worker before anybody is told."""
 _LOOKS_BACK: Final = 100
 """Events among which the last failure of a workflow task is looked for; most often it is the last but one."""
+_SECOND: Final = 2
+_LONGEST: Final = 300
+"""Characters of a failure that are told."""
 _ORDINARY: Final = frozenset({
     WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND,
     WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW,
@@ -32,23 +37,50 @@ _ORDINARY: Final = frozenset({
 async def trouble(client: Client, described: WorkflowExecutionDescription) -> str:
     """Say why a running instance does not go on, and what to do; empty if nothing is known to keep it.
 
+    A call that fails and is tried again is among that; where the server only waits to try it, no fact tells it.
+
     Raises:
         ServerError: if the server cannot be reached.
     """
+    if described.status is not WorkflowExecutionStatus.RUNNING:
+        return ""
+    name = f"{described.workflow_type} {described.id}"
+    found = await _of_tasks(client, described) or await _of_calls(client, described)
+    return f"{name}: {found}" if found else ""
+
+
+async def _of_tasks(client: Client, described: WorkflowExecutionDescription) -> str:
     pending = described.raw_description.pending_workflow_task
     if not pending.attempt:
         return ""
     failure = await failing(client, described)
-    name = f"{described.workflow_type} {described.id}"
     if failure:
         text = "its workflow task fails, and is tried again until a worker with other code takes it"
-        return f"{name}: {text} ({pending.attempt} attempts so far). The failure: {failure}"
+        return f"{text} ({pending.attempt} attempts so far). The failure: {failure}"
     waits = pending.state == PendingWorkflowTaskState.PENDING_WORKFLOW_TASK_STATE_SCHEDULED
     since = pending.scheduled_time.ToDatetime(UTC)
     if not waits or datetime.now(UTC) - since < _PATIENCE or await _polled(client, described):
         return ""
     text = f"no worker has polled task queue {described.task_queue!r} since {since:%H:%M:%S} UTC"
-    return f"{name}: {text}; start one with: saga worker module:Class --task-queue {described.task_queue}"
+    return f"{text}; start one with: saga worker module:Class --task-queue {described.task_queue}"
+
+
+async def _of_calls(client: Client, described: WorkflowExecutionDescription) -> str:
+    """Say which calls have failed, and are tried again: for ever, if they are compensations."""
+    found: list[str] = []
+    for one in sorted(described.raw_description.pending_activities, key=lambda each: each.activity_id):
+        if one.attempt > 1 and one.HasField("last_failure"):
+            times = "once" if one.attempt == _SECOND else f"{one.attempt - 1} times"
+            error = await client.data_converter.decode_failure(one.last_failure)
+            found.append(f"{one.activity_id} has failed {times}, last: {_said(error)}")
+    return "; ".join(found)
+
+
+def _said(error: BaseException) -> str:
+    kind = error.type if isinstance(error, ApplicationError) and error.type else type(error).__name__
+    text = getattr(error, "message", None) or str(error)
+    first = text.partition("\n")[0][:_LONGEST]
+    return first if not first or first.startswith(f"{kind}:") else f"{kind}: {first}"
 
 
 async def failing(client: Client, described: WorkflowExecutionDescription) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias, cast
 
 from temporalio import workflow
 from temporalio.common import RawValue
@@ -30,15 +32,16 @@ from saga.kernel import (
 
 from . import _classes
 from ._carried import LARGEST_PART, carried_by, carrying, fits
-from ._definitions import Remembered, check_kernel, remembered
+from ._definitions import KEY, Remembered, check_kernel, remembered
 from ._endings import failure_of
-from ._nested import Start, cancellation, result_of
-from ._payloads import facts_out, note_of, text_of, to_raw
+from ._nested import budget_of, cancellation, result_of, start_of
+from ._payloads import facts_out, text_of, to_raw
 from ._runtime import TemporalRuntime
 from ._telling import CANCEL, DECIDE
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from saga.kernel import Definition, Request
 
@@ -57,26 +60,27 @@ class SagaWorkflow:
     budget: ClassVar[int] = 10_000
     remembers: ClassVar[Mapping[str, Remembered]] = {}
 
-    def __init__(self, request: RawValue | None) -> None:
-        self._runtime = TemporalRuntime(self.queues, self.budget)
+    def __init__(self, *requests: object) -> None:
+        self._start, text = start_of(requests)
+        budget = budget_of(self._start, workflow.info().raw_memo.get(KEY), self.budget)
+        self._runtime = TemporalRuntime(self.queues, budget)
         self.telling = self._runtime.telling
-        self._start = Start() if request is None else Start.model_validate(note_of(request))
         self._fault: SagaError | None = None
         try:
-            self._take_up(request)
+            self._take_up(requests, text)
         except SagaError as error:  # raised by `conduct`: the SDK leaves a coroutine behind if this raises
             self._fault = error
             self._take_on(Decider(self.definition))
 
-    def _take_up(self, request: RawValue | None) -> None:
+    def _take_up(self, requests: Sequence[object], text: str) -> None:
         """Begin, or go on where the journal ends that this run was started with."""
         check_kernel(workflow.info())
-        if self._start.carried and request is not None:
-            self._runtime.facts += carried_by(request)
+        if self._start.carried and isinstance(requests[0], RawValue):
+            self._runtime.facts += carried_by(requests[0])
             self._take_on(resume(self.definition, self._runtime.facts, payload_limit=LARGEST_PART))
         else:
             self._take_on(Decider(self.definition, payload_limit=LARGEST_PART))
-            self._begin(text_or_fault(request))
+            self._begin(text)
         if self._decider.instance.deadline is not None:
             self._runtime.keep(self._decider.instance.deadline)
 
@@ -110,7 +114,7 @@ class SagaWorkflow:
             if driving.done():
                 driving.result()
                 return self._ending()
-            carried = carrying(self._runtime.facts, self._start)
+            carried = carrying(self._runtime.facts, self._start.model_copy(update={"budget": self.budget}))
             if fits(carried):
                 workflow.continue_as_new(carried)
             driving.cancel()
@@ -158,10 +162,10 @@ class SagaWorkflow:
         except SagaError as error:
             raise ApplicationError(str(error), type=type(error).__name__, non_retryable=True) from None
 
-    async def ask(self, request: Request, *, event: str | None = None) -> None:
-        """Take a request that was checked, and that may be told by an event of its own."""
+    async def ask(self, request: Request, told: AbstractContextManager[None]) -> None:
+        """Take a request that was checked, and that an event of its own tells in part or all of it."""
         try:
-            with self.telling.by(event):
+            with told:
                 taken = self._conductor.request(request)
             await taken
         except SagaError as error:
@@ -188,16 +192,6 @@ def _refuse_time_limits() -> None:
         )
 
 
-def text_or_fault(raw: RawValue | None) -> str:
-    """Return a request's JSON text; what is none decodes to nothing, and the kernel refuses that (S3)."""
-    if raw is None:
-        return "null"
-    try:
-        return text_of(raw)
-    except InvalidRequestError:
-        return ""
-
-
 Kind: TypeAlias = type[Any]  # one of the requests
 
 _UPDATES: Mapping[str, tuple[Kind, str]] = {
@@ -210,40 +204,49 @@ _UPDATES: Mapping[str, tuple[Kind, str]] = {
 }
 
 
-def _parsed(kind: Kind, raw: RawValue) -> Any:  # a request
+def _parsed(kind: Kind, inputs: Sequence[object]) -> Any:  # a request
     try:
-        return kind.model_validate_json(text_of(raw) or "null")
-    except ValueError as error:
+        if len(inputs) == 1 and isinstance(inputs[0], RawValue):
+            return kind.model_validate_json(text_of(inputs[0]) or "null")
+        msg = f"{len(inputs)} inputs; it takes one, the request as JSON"
+        raise InvalidRequestError(msg)
+    except (ValueError, SagaError) as error:
         raise ApplicationError(str(error), type="InvalidRequestError", non_retryable=True) from None
 
 
 def _update(name: str, kind: Kind, description: str) -> Any:  # what `workflow.update` makes
     async def take(self: SagaWorkflow, request: RawValue) -> RawValue:
-        await self.ask(_parsed(kind, request))
+        asked, update = _parsed(kind, [request]), workflow.current_update_info()
+        payload: str | None = getattr(asked, "payload", None)
+        await self.ask(asked, self.telling.asked_by(update.id if update else "", payload))
         return self.telling.tell(to_raw("null"))
 
-    def check(self: SagaWorkflow, request: RawValue) -> None:
-        self.check(_parsed(kind, request))
+    def check(self: SagaWorkflow, *requests: object) -> None:
+        self.check(_parsed(kind, requests))
 
     take.__annotations__ = {"request": RawValue, "return": RawValue}
-    check.__annotations__ = {"request": RawValue, "return": type(None)}
+    check.__signature__ = inspect.signature(take)  # type: ignore[attr-defined]  # any other input comes all the same
     update = workflow.update(name=name, description=description)(take)
-    update.validator(check)
+    update.validator(cast("Any", check))
     return update
 
 
-async def _decide_by_signal(self: SagaWorkflow, request: RawValue) -> None:
+async def _signalled(self: SagaWorkflow, name: str, requests: Sequence[RawValue]) -> None:
+    """Take whatever comes as a signal: declared by its name, it would fail the task where its input does not fit."""
+    if name != DECIDE.removeprefix("!"):
+        workflow.logger.warning("a signal %r was ignored: sagas take `decide`", name)
+        return
     try:
-        decision = _parsed(Decide, request)
+        decision = _parsed(Decide, requests)
         self.check(decision)
-        await self.ask(decision, event=DECIDE)
+        await self.ask(decision, self.telling.by(DECIDE))
     except ApplicationError as error:  # a signal has nobody to tell
         self.telling.refused()
         workflow.logger.warning("a signalled decision was refused: %s", error.message)
 
 
-_decide_by_signal.__annotations__ = {"request": RawValue, "return": type(None)}
-SagaWorkflow.decide_by_signal = workflow.signal(name="decide")(_decide_by_signal)  # type: ignore[attr-defined]
+_signalled.__annotations__ = {"name": str, "requests": Sequence[RawValue], "return": type(None)}
+SagaWorkflow.signalled = workflow.signal(dynamic=True)(_signalled)  # type: ignore[attr-defined]
 
 for _name, (_kind, _description) in _UPDATES.items():
     setattr(SagaWorkflow, _name, _update(_name, _kind, _description))
@@ -254,15 +257,15 @@ def workflow_of(
 ) -> type[SagaWorkflow]:
     """Return the workflow class of a saga class; its type on the server is the saga's name."""
 
-    async def run(self: SagaWorkflow, request: RawValue | None = None) -> RawValue:  # noqa: ARG001
+    async def run(self: SagaWorkflow, *requests: object) -> RawValue:  # noqa: ARG001
         return await self.conduct()
 
-    def init(self: SagaWorkflow, request: RawValue | None = None) -> None:
-        SagaWorkflow.__init__(self, request)
+    def init(self: SagaWorkflow, *requests: object) -> None:
+        SagaWorkflow.__init__(self, *requests)
 
     name = f"{definition.saga}_{len(vars(_classes))}"
-    annotations = {"request": RawValue, "return": RawValue}
-    run.__annotations__, init.__annotations__ = annotations, {**annotations, "return": None}
+    run.__signature__ = init.__signature__ = inspect.signature(_declared)  # type: ignore[attr-defined]
+    run.__annotations__, init.__annotations__ = _declared.__annotations__, {**_declared.__annotations__, "return": None}
     run.__module__, run.__qualname__, run.__doc__ = _classes.__name__, f"{name}.run", definition.cls.__doc__
     init.__name__, init.__qualname__ = "__init__", f"{name}.__init__"
     members = {
@@ -279,6 +282,13 @@ def workflow_of(
     made = type(name, (SagaWorkflow,), members)
     setattr(_classes, name, made)
     return workflow.defn(name=definition.saga)(made)
+
+
+def _declared(self: Any, request: Any = None) -> Any:  # what a start looks like; any other input comes all the same
+    raise NotImplementedError
+
+
+_declared.__annotations__ = {"request": RawValue, "return": RawValue}
 
 
 def _with_children(definition: Definition) -> Iterator[Definition]:

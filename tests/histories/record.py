@@ -29,7 +29,7 @@ async def record(client: Client, golden: Golden, folder: Path, *, id: str) -> Wo
     plugin = SagaPlugin(sagas=[golden.saga], participants=participants, history_budget=BUDGET)
     async with (
         Worker(client, task_queue=id, plugins=[plugin], identity=_WHO),
-        TemporalEngine(client, task_queue=id) as engine,
+        TemporalEngine(client, task_queue=id, history_budget=BUDGET) as engine,
     ):
         handle = await engine.start(golden.saga, golden.request, id=check_id(id))
         if golden.script is not None:

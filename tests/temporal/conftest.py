@@ -36,5 +36,6 @@ async def engine(client: Client, queue: str, banks: dict[str, Bank]) -> AsyncGen
     """An engine without a worker of its own, beside a worker whose runs are short."""
     sagas = [MoneyTransfer, Parent, Reviewed, Long, Hurried]
     plugin = SagaPlugin(sagas=sagas, participants=banks, history_budget=50)
-    async with Worker(client, task_queue=queue, plugins=[plugin]), TemporalEngine(client, task_queue=queue) as engine:
+    engine = TemporalEngine(client, task_queue=queue, history_budget=50)
+    async with Worker(client, task_queue=queue, plugins=[plugin]), engine:
         yield engine

@@ -120,7 +120,10 @@ async def test_a_request_that_is_too_large_is_refused(client: Client, queue: str
 async def test_a_journal_that_no_start_can_hold_stays_where_it_is(client: Client, queue: str) -> None:
     """The instance goes on in the run that it is in, however long that grows."""
     plugin = SagaPlugin(sagas=[Heavy], participants=NOBODY, history_budget=20)
-    async with Worker(client, task_queue=queue, plugins=[plugin]), TemporalEngine(client, task_queue=queue) as engine:
+    async with (
+        Worker(client, task_queue=queue, plugins=[plugin]),
+        TemporalEngine(client, task_queue=queue, history_budget=20) as engine,
+    ):
         handle = await engine.start(Heavy, 6, id=f"{queue}-t")
         assert await handle.result() == 6_000_015
         assert len(await history_of(client, handle.id)) == 14

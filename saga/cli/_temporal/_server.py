@@ -6,7 +6,7 @@ import asyncio
 import json
 import shlex
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -55,6 +55,7 @@ class Workflow:
         task_queue: Where its worker looks for it.
         polled: Whether a worker has looked there lately.
         cut_off: Whether somebody ended it from outside: nothing runs it, and nothing was compensated by that.
+        trouble: Why it does not go on although it runs; empty if nothing is known to keep it.
     """
 
     status: str
@@ -63,6 +64,7 @@ class Workflow:
     task_queue: str
     polled: bool
     cut_off: bool
+    trouble: str = ""
 
 
 class Server:
@@ -145,10 +147,14 @@ class Server:
             yield one
 
     def count(self, saga: str | None = None) -> dict[SagaState, int]:
-        """Return how many instances are in each state, by listing them: the server does not count STUCK ones."""
+        """Return how many instances are in each state, by listing them: the server does not count STUCK ones.
+
+        Those that were ended from outside are in none.
+        """
         numbers = dict.fromkeys(SagaState, 0)
         for one in self.list(saga=saga):
-            numbers[one.state] += 1
+            if one.state is not None:
+                numbers[one.state] += 1
         return numbers
 
     def facts(self, id: str) -> Facts:
@@ -184,7 +190,8 @@ class Server:
                 raise UnknownSagaError(text) from None
             raise
         polled = described.status is WorkflowExecutionStatus.RUNNING and await self._polled(described.task_queue)
-        return _told(described, polled=polled)
+        why = await self._engine.trouble(id) if described.status is WorkflowExecutionStatus.RUNNING else ""
+        return replace(_told(described, polled=polled), trouble=why)
 
     async def _polled(self, queue: str) -> bool:
         seen = await self._last_poll(queue)
