@@ -19,7 +19,7 @@ from saga.kernel._definition import (
     short_place,
 )
 from saga.kernel._findings import Findings
-from saga.kernel._policy import time_faults
+from saga.kernel._policy import LONGEST, time_faults
 from saga.kernel._values import Kind
 
 if TYPE_CHECKING:
@@ -150,5 +150,8 @@ def _check_deadline(found: Findings, cls: type, where: str) -> timedelta | None:
         return None
     if not isinstance(deadline, timedelta) or deadline <= timedelta(0):
         found.add(None, "deadline", f"is {deadline!r}; give a positive timedelta or None.", where)
+        return None
+    if deadline > LONGEST:
+        found.add(None, "deadline", f"is {deadline}; give a hundred years at most, or None.", where)
         return None
     return deadline

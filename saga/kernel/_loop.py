@@ -22,7 +22,7 @@ from saga.errors import NotDeterministicError
 from saga.kernel._closing import close, close_now
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable
     from contextvars import Context
     from types import FrameType
 
@@ -205,10 +205,12 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         if isinstance(task, _NumberedTask):
             self._live.pop(task.number, None)
 
-    def unbegun(self) -> list[str]:
-        """Return the names of the coroutines of tasks that were made, and neither begun nor cancelled."""
-        coros = [task.get_coro() for task in self._live.values() if not task.cancelling()]
-        return [one.__qualname__ for one in coros if iscoroutine(one) and getcoroutinestate(one) == CORO_CREATED]
+    def unbegun(self, made: Iterable[Coroutine[Any, Any, Any]]) -> list[str]:
+        """Return the names of coroutines that have not begun: those made and forgotten, and those of live tasks."""
+        owned = {task.get_coro(): task for task in self._live.values()}
+        tasks = [coro for coro, task in owned.items() if not task.cancelling()]
+        waiting = [one for one in (*tasks, *(one for one in made if one not in owned)) if iscoroutine(one)]
+        return sorted({one.__qualname__ for one in waiting if getcoroutinestate(one) == CORO_CREATED})
 
     def get_debug(self) -> bool:
         """Return False: debug mode reads clocks."""

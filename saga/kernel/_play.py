@@ -78,6 +78,8 @@ class Play:
         self._id = id
         self._started_at = started_at
         self._random: random.Random | None = None
+        self._coroutines = 0
+        self._unbegun: dict[int, Coroutine[Any, Any, Any]] = {}
         self._numbers: dict[str, int] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._decisions: dict[str, asyncio.Future[Any]] = {}
@@ -197,15 +199,21 @@ class Play:
         """Return what `self.debit` is inside `run`."""
         definition = self._definition.steps[step.name]
 
-        async def call(value: Any) -> Any:  # the step's own types
+        async def begin(number: int, value: Any) -> Any:  # the step's own types
+            del self._unbegun[number]
             payload = self._host.edge.encode(definition.action.takes, value, definition.name)
             return await self._outcome(Made(definition, payload, _CallFuture(loop=self._loop)))
 
-        call.__qualname__ = f"{self._definition.saga}.{step.name}"  # Python names it where nobody awaits it
+        def call(value: Any) -> Coroutine[Any, Any, Any]:  # likewise
+            number = self._coroutines = self._coroutines + 1
+            coroutine = self._unbegun[number] = begin(number, value)
+            return coroutine
+
+        begin.__qualname__ = f"{self._definition.saga}.{step.name}"  # Python names it where nobody awaits it
         return call
 
     async def _outcome(self, made: Made) -> Any:  # the step's output
-        self._refuse_if_dropped()
+        await self._refuse_if_dropped()
         self._loop.count(made.future)
         self._host.made(made)
         try:
@@ -216,10 +224,11 @@ class Play:
             self._abandon(made)
             raise
 
-    def _refuse_if_dropped(self) -> None:
-        # A `finally` of `run` calls a step while its coroutine is being closed.
+    async def _refuse_if_dropped(self) -> None:
+        # A `finally` of `run` calls a step while its coroutine is being closed. It waits for ever, so that whoever
+        # closes it tries again; raising would let an `except BaseException` in a loop of `run` hold up the process.
         if self._loop.is_closed():
-            raise GeneratorExit
+            await self._loop.create_future()
 
     def _abandon(self, made: Made) -> None:
         if made.name:
@@ -233,7 +242,7 @@ class Play:
         definition = self._definition.decisions[decision.name]
 
         async def ask() -> Any:  # the decision's own type
-            self._refuse_if_dropped()
+            await self._refuse_if_dropped()
             call = f"{definition.name}.{self.number(definition.name)}"
             future = self._decisions[call] = self._loop.create_future()
             self._decided[call] = definition
@@ -263,7 +272,7 @@ class Play:
             saga = self._definition.cls()
             saga._play = self  # noqa: SLF001 - set here, so that authors may write an __init__ of their own
             result = await saga.run(request)
-            self._refuse_to_leave_behind(self._loop.unbegun())
+            self._refuse_to_leave_behind()
             self.result = self._host.edge.encode(self._definition.result, result, "run")
         except (GeneratorExit, KeyboardInterrupt):
             raise  # the play was dropped, or somebody wants the process to end: no fact about the saga
@@ -272,13 +281,17 @@ class Play:
         self.ended = True
         self._loop.quit()
 
-    def _refuse_to_leave_behind(self, tasks: list[str]) -> None:
-        if tasks:
-            msg = (
-                f"run returned while {', '.join(tasks)} had not begun, and would never run. "
-                "Await every task that run creates; a TaskGroup does that by itself"
-            )
-            raise NotDeterministicError(msg)
+    def _refuse_to_leave_behind(self) -> None:
+        names = self._loop.unbegun(self._unbegun.values())
+        if not names:
+            return
+        for one in self._unbegun.values():
+            one.close()  # Python would warn of it once more
+        msg = (
+            f"run returned while {', '.join(names)} had not begun, and would never run. "
+            "Await every step that run calls and every task that it creates; a TaskGroup does that by itself"
+        )
+        raise NotDeterministicError(msg)
 
     def _seconds(self) -> float:
         return (self._host.now() - self._started_at).total_seconds()

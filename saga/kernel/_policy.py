@@ -69,6 +69,9 @@ FOREVER = Retry(attempts=None)
 TIMEOUT = timedelta(seconds=30)
 """Time limit of one attempt where a step names none."""
 
+LONGEST = timedelta(days=36_525)
+"""Longest time that a class may name: more than a hundred years added to today is soon no date any more."""
+
 NEVER = timedelta.max
 """A settle time that never passes."""
 
@@ -127,6 +130,8 @@ def time_faults(name: str, value: object, *, positive: bool = False) -> list[str
     """Say what is wrong with a duration, whatever its author wrote there."""
     if not isinstance(value, timedelta):
         return [f"{name} is {value!r}; give a timedelta"]
+    if value > LONGEST:
+        return [f"{name} is {value}; give a hundred years at most"]
     if value < timedelta(0) or (positive and not value):
         return [f"{name} is {value}; give {'a positive time' if positive else 'zero or more'}"]
     return []

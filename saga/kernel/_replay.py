@@ -104,6 +104,8 @@ class _Replay:
             self._healed = decider.instance.frees(fact)
             self._held = not self._healed
             return
+        if self._freed and decider.instance.ended:
+            return  # it was taken before anybody had concluded what the act before it led to: the end
         decider.instance.fold(fact)
         if fact.role_in_replay is f.FactKind.INPUT:
             self._freed = self._freed or decider.instance.act_pending

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, TypeGuard
+from typing import TYPE_CHECKING, Any, Final, TypeGuard, TypeVar
 
 from pydantic import BaseModel
 
@@ -65,7 +65,7 @@ class _Settling(Guard):
 
     def _hash_of(self, value: Any) -> str | None:  # as in Guard
         # An effect that was decoded without its types holds bare JSON, which says nothing about defaults.
-        known = _is_effect(value) and isinstance(value.input, BaseModel)
+        known = _is_effect(value) and (isinstance(value.input, BaseModel) or _is_typed(value))
         return input_sha256(value.input) if known else None
 
     def _claim(self, scope: Scope) -> Answer | None:
@@ -158,6 +158,11 @@ def ask(transaction: Connection | Session, use: Use, codec: Codec) -> Verdict[An
 
 def _is_effect(value: object) -> TypeGuard[Effect[Any, Any]]:  # of any action
     return isinstance(value, Effect)
+
+
+def _is_typed(effect: Effect[Any, Any]) -> bool:
+    annotation: object = type(effect).model_fields["input"].annotation
+    return annotation is not Any and not isinstance(annotation, TypeVar)
 
 
 def _rejection(row: Row) -> StepRejected:

@@ -174,7 +174,7 @@ class SimulatedRuntime:
                 self._tell_end()
                 return
             self._conductor = Conductor(decider, self)
-            if crashed is not None:
+            if crashed is not None and not decider.instance.ended:
                 journal.epoch += 1
                 self.world.note(Event(EventKind.TAKEN_OVER, self.now(), self.id, number=journal.epoch))
                 self._conductor.resumed(journal.epoch, crashed=crashed)

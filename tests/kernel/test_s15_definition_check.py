@@ -747,3 +747,9 @@ def test_a_renamed_class_keeps_its_journaled_name() -> None:
 def test_a_nested_class_that_is_no_saga_class_is_refused() -> None:
     """It has to be right itself."""
     assert "is no saga class with a run method" in fault(child=Nested(Steps))  # type: ignore[arg-type]
+
+
+def test_a_time_that_leads_past_the_calendar_is_refused() -> None:
+    """`timedelta.max` is what people write for never; added to today it is no date."""
+    text = fault(step=Pivot(bank.credit, settle_time=timedelta.max))
+    assert "give a hundred years at most" in text

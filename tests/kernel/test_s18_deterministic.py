@@ -255,3 +255,32 @@ def test_sleep_takes_a_timedelta() -> None:
         return ""
 
     assert "self.sleep(timedelta(seconds=...))" in str(Driven(transfer(program)).facts)
+
+
+def test_a_step_that_nobody_awaits_is_not_forgotten() -> None:
+    """The line looks as if it debited; the saga would complete without having done so."""
+
+    async def program(saga: Steps, amount: int) -> str:
+        saga.debit(amount)  # type: ignore[unused-coroutine]  # noqa: RUF100  # pyright: ignore[reportUnusedCoroutine]
+        return ""
+
+    driven = Driven(transfer(program))
+    assert driven.log == ["SagaStarted", "SagaStuck code bug"]
+    assert "debit had not begun" in str(driven.facts)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Python says that it ignored its end
+def test_run_that_swallows_everything_cannot_hold_up_its_end() -> None:
+    """A bare `except` in a loop catches what closes the coroutine, too."""
+
+    async def program(saga: Steps, amount: int) -> str:
+        while True:
+            try:
+                await saga.debit(amount)
+            except BaseException:  # noqa: S110 - the mistake
+                pass
+
+    driven = Driven(transfer(program), replayed=False).cancel().done("debit.1", '"p"')
+    assert (
+        driven.log[-1].startswith("CallRegistered debit.1/compensation") or "debit.1/compensation" in driven.in_flight
+    )

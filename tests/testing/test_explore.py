@@ -433,3 +433,36 @@ async def test_an_invariant_that_falls_over_tells_its_story() -> None:
 
     with pytest.raises(ExplorationError, match=r"it raised KeyError"):
         await explore(sagas.Transfer, 5, participants=shelves, invariant=looks_up, limit=20)
+
+
+class _Crediting:
+    async def credit(self, amount: int) -> int:
+        return amount
+
+
+_bank = participant(_Crediting, "bank")
+
+
+class OnlyPivot(Saga):
+    """A single step, and no way back."""
+
+    credit = Pivot(_bank.credit)
+
+    async def run(self, amount: int) -> int:
+        return await self.credit(amount)
+
+
+class OnlyRetriable(Saga):
+    """A single step that has to happen."""
+
+    credit = Retriable(_bank.credit)
+
+    async def run(self, amount: int) -> int:
+        return await self.credit(amount)
+
+
+@pytest.mark.parametrize("saga", [OnlyPivot, OnlyRetriable])
+async def test_the_simplest_sagas_hold(saga: type[OnlyPivot]) -> None:
+    """An act that leads to the end may be journaled in one flush, and the end be lost with the next."""
+    report = await explore(saga, 5, participants=lambda: {"bank": _Crediting()})
+    assert report.scenarios >= 500
