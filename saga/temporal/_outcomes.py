@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from temporalio.exceptions import (
     ActivityError,
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from temporalio.common import RawValue
 
     from saga.kernel import Call
+
+_SHUTDOWN: Final = "WorkerShutdown"
+"""What the SDK says of an attempt that its worker did not wait for."""
 
 __all__ = ("answered", "child_failed", "given_up")
 
@@ -59,7 +62,8 @@ def _raised(error: ApplicationError, at: datetime, first_run: str) -> Outcome:
     mark = mark_of(error.details)
     if mark is None:  # an activity of another worker: it says nothing about whether it acted
         failure = Failure(type=error.type or "ApplicationError", message=error.message)
-        return Outcome(CallState.IN_DOUBT, at, failure=failure)
+        cut_off = error.type == _SHUTDOWN  # the attempt was abandoned by its worker, and may act all the same (S5)
+        return Outcome(CallState.IN_DOUBT, at, failure=failure, overdue_at=at if cut_off else None)
     state = CallState.REJECTED if mark.saga == "rejected" else CallState.IN_DOUBT
     return Outcome(
         state,

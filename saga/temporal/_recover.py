@@ -79,11 +79,11 @@ async def recover(
     failure = await failing(client, described)
     if failure or not await _is_recovery(described):
         await _check_needed(client, described, failure)
+        facts, carried = await _planned(client, definition, described, by=by, why=why)
         if described.status is WorkflowExecutionStatus.RUNNING:
             await _terminate(client, described, why)
-        known = await history_of(client, id, run_id=described.run_id)
-        facts = recovering(definition, known, by=by, why=why, at=datetime.now(UTC))
-        await _start_again(client, definition, described, facts)
+            facts, carried = await _planned(client, definition, described, by=by, why=why)
+        await _start_again(client, definition, described, facts, carried)
     return SagaHandle(TemporalJournals(client), definition, id)
 
 
@@ -176,10 +176,19 @@ async def _terminate(client: Client, described: WorkflowExecutionDescription, wh
 # -- starting ----------------------------------------------------------------------------
 
 
-async def _start_again(
-    client: Client, definition: Definition, described: WorkflowExecutionDescription, facts: Sequence[Fact]
-) -> None:
-    """Start the next run; whoever does the same, then or later, gets the handle of the one that was faster."""
+async def _planned(
+    client: Client, definition: Definition, described: WorkflowExecutionDescription, *, by: str, why: str
+) -> tuple[list[Fact], RawValue]:
+    """Return the journal that the recovery goes on from, and the payload that carries it.
+
+    It is made before a running instance is terminated, too: what cannot be read must not be ended.
+    """
+    known = await history_of(client, described.id, run_id=described.run_id)
+    if Instance().fold_all(known).ended:  # meanwhile, by itself
+        ended = client.get_workflow_handle(described.id, run_id=described.run_id)
+        await _check_needed(client, await asked(ended.describe(), described.id), "")
+        raise _refusal(described, "it has ended")
+    facts = recovering(definition, known, by=by, why=why, at=datetime.now(UTC))
     first = facts[0]
     assert isinstance(first, f.SagaStarted)  # noqa: S101 - the fold takes no other
     carried = carrying(facts, Start(parent=first.parent, handed_over=bool(first.handed_over)))
@@ -187,6 +196,17 @@ async def _start_again(
         text = f"its journal has {carried.payload.ByteSize()} bytes, compressed, which is more than a start takes"
         msg = f"{definition.saga} {described.id}: {text}; compensate what `saga show {described.id}` tells by hand"
         raise PayloadTooLargeError(msg)
+    return facts, carried
+
+
+async def _start_again(
+    client: Client,
+    definition: Definition,
+    described: WorkflowExecutionDescription,
+    facts: Sequence[Fact],
+    carried: RawValue,
+) -> None:
+    """Start the next run; whoever does the same, then or later, gets the handle of the one that was faster."""
     memo: dict[str, object] = {KEY: remembered(definition).model_dump(mode="json"), RECOVERS: described.run_id}
     if Instance().fold_all(facts).state is SagaState.STUCK:
         memo["saga_state"] = SagaState.STUCK.value

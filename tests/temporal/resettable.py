@@ -6,7 +6,7 @@ import asyncio
 import threading
 from datetime import timedelta
 
-from saga import Compensatable, Effect, Saga, StepRejected
+from saga import Compensatable, Effect, Retry, Saga, StepRejected
 
 ATTEMPTS: list[str] = []
 """Which attempts began, and what compensated."""
@@ -78,3 +78,23 @@ class Answered(Saga):
         await self.answer(text)
         await self.hang(text)
         await self.refuse(text)
+
+
+LET_GO = threading.Event()
+
+
+def stubborn(text: str) -> str:
+    """Act in a thread that nobody can stop, however its worker ends."""
+    ACTING.release()
+    LET_GO.wait(30)
+    return text
+
+
+class Stubborn(Saga):
+    """One attempt, and nothing that keeps it from acting late."""
+
+    stubborn = Compensatable(stubborn, retry=Retry(attempts=1)).compensated_by(give_back)
+
+    async def run(self, text: str) -> str:
+        """Do it."""
+        return await self.stubborn(text)

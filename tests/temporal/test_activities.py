@@ -23,7 +23,7 @@ from tests.temporal.beating import (
     ExportedLong,
     Waiting,
 )
-from tests.temporal.resettable import ACTING, ATTEMPTS, Answered, Hanging, Settling
+from tests.temporal.resettable import ACTING, ATTEMPTS, LET_GO, Answered, Hanging, Settling, Stubborn
 
 
 @pytest.fixture
@@ -129,3 +129,18 @@ async def test_what_was_done_before_the_point_of_a_reset_stays_certain(
     done = {one.call: one for one in await history_of(client, handle.id) if isinstance(one, f.CallDone)}
     assert done["answer.1"].overdue_at is None
     assert done["hang.1"].overdue_at is not None
+
+
+async def test_an_attempt_that_its_worker_did_not_wait_for_may_still_act(client: Client, queue: str) -> None:
+    """Its thread runs on, so nothing is compensated before somebody says what it did (S5)."""
+    LET_GO.clear()
+    plugin = SagaPlugin(sagas=[Stubborn], participants={})
+    async with TemporalEngine(client, task_queue=queue) as engine:
+        async with Worker(client, task_queue=queue, plugins=[plugin]):
+            handle = await engine.start(Stubborn, queue, id=f"{queue}-t")
+            await asyncio.to_thread(ACTING.acquire, timeout=30)
+        async with Worker(client, task_queue=queue, plugins=[SagaPlugin(sagas=[Stubborn], participants={})]):
+            with pytest.raises(SagaStuckError, match="may still be acting"):
+                await handle.result()
+    LET_GO.set()
+    assert f"compensated {queue}" not in ATTEMPTS
