@@ -296,7 +296,7 @@ async def test_nested_sagas_are_forgotten_once_and_one_of_them_may_be_compensate
     given.failing["do second+"] = [Refused("no")]
     async with opened(Outer, given=given) as engine:
         assert await engine.run(Outer, "x", id="one") == "one of two"
-        states = {one.id: one.state.value async for one in engine.list()}
+        states = {one.id: one.state async for one in engine.list()}
     assert states == {"one": "COMPLETED", "one~inner.1": "COMPLETED", "one~inner.2": "COMPENSATED"}
     assert given.log == ["do first", "do first+", "do second", "release second", "confirm first", "drop first"]
 
@@ -330,7 +330,7 @@ async def test_a_cancel_reaches_the_children_and_awaits_their_end(opened: Opened
         await handle.cancel(by="test", why="enough")
         with pytest.raises(SagaCompensatedError, match="cancelled"):
             await handle.result()
-        states = {one.id: one.state.value async for one in engine.list()}
+        states = {one.id: one.state async for one in engine.list()}
     assert given.log == ["do outer", "do inner", "release inner", "release outer"]
     assert set(states.values()) == {"COMPENSATED"}
 
