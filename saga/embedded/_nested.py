@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Protocol
 
 from saga.errors import ActRefusedError, UnknownSagaError
 from saga.kernel import (
-    Cancel,
     child_id,
     child_outcome,
     not_started,
+    stopped_by_parent,
 )
 
 from ._append import DuplicateInstanceError
 from ._patience import patiently
-from ._starts import LONGEST_NAME, Parent, suspended
+from ._starts import Parent, suspended
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,7 +69,7 @@ async def _asked_to_stop(stage: _Stage, child: str, call: Call, definition: Defi
 
     Where the parent had another owner, that one may be paused just before it starts the child: the id is taken.
     """
-    request = Cancel(by=call.id[:LONGEST_NAME], why="the parent is compensating")
+    request = stopped_by_parent(call.id)
     while True:
         try:
             await stage.journals.send(child, request)

@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING, NamedTuple
 
 from saga import kernel
-from saga.kernel import KERNEL_VERSION, LONGEST_NAME, SagaState, encode_fact, never_started
+from saga.kernel import KERNEL_VERSION, SagaState, encode_fact, never_started
 
 from ._append import Batch, Change, NewInstance
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from saga.kernel import Definition, SagaStarted
 
-__all__ = ("LONGEST_NAME", "Parent", "first_fact", "hash_of", "new_instance", "suspended")
+__all__ = ("Parent", "first_fact", "hash_of", "new_instance", "suspended")
 
 
 class Parent(NamedTuple):

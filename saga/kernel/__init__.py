@@ -3,7 +3,7 @@
 from saga.kernel import _facts as facts
 from saga.kernel._activity import Activity, activity_of, participant, resolved_hints
 from saga.kernel._attempt import RECORDED, Attempt, attempt, retry_after
-from saga.kernel._beginnings import LONGEST_NAME, first_fact, never_started
+from saga.kernel._beginnings import first_fact, never_started
 from saga.kernel._codec import Codec, codec_of
 from saga.kernel._compensatable import Compensatable, CompensatableStep
 from saga.kernel._conductor import Conductor
@@ -27,7 +27,18 @@ from saga.kernel._handover import child_outcome, entry_of, handed_over, not_star
 from saga.kernel._instance import Instance
 from saga.kernel._listing import check_list
 from saga.kernel._loop import DeterministicLoop
-from saga.kernel._names import ID_LENGTH, action_key, call_name, check_id, child_id, role_name, split_role, step_of
+from saga.kernel._names import (
+    ID_LENGTH,
+    LONGEST_NAME,
+    LONGEST_REASON,
+    action_key,
+    call_name,
+    check_id,
+    child_id,
+    role_name,
+    split_role,
+    step_of,
+)
 from saga.kernel._outcomes import fact_of
 from saga.kernel._page import positional
 from saga.kernel._pairing import show_type
@@ -36,7 +47,18 @@ from saga.kernel._payloads import handover_payload, size_of, taken_over
 from saga.kernel._policy import FOREVER, NEVER, ONCE, Policy, Retry, time_faults
 from saga.kernel._records import CallRecord
 from saga.kernel._replay import replay, resume
-from saga.kernel._requests import Abort, Cancel, Decide, Request, Resolve, Skip, admit, decode_request
+from saga.kernel._requests import (
+    PARENT_STOPS,
+    Abort,
+    Cancel,
+    Decide,
+    Request,
+    Resolve,
+    Skip,
+    admit,
+    decode_request,
+    stopped_by_parent,
+)
 from saga.kernel._requests import Retry as RetryRequest
 from saga.kernel._runtime import Call, Outcome, Runtime
 from saga.kernel._saga import Saga
@@ -64,9 +86,11 @@ __all__ = (
     "ID_LENGTH",
     "KERNEL_VERSION",
     "LONGEST_NAME",
+    "LONGEST_REASON",
     "NEVER",
     "NOT_STARTED",
     "ONCE",
+    "PARENT_STOPS",
     "PAYLOAD_LIMIT",
     "RECORDED",
     "RESUME_LIMIT",
@@ -170,6 +194,7 @@ __all__ = (
     "split_role",
     "states_diagram",
     "step_of",
+    "stopped_by_parent",
     "taken_over",
     "time_faults",
     "view_of",

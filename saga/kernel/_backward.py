@@ -8,8 +8,8 @@ from saga.kernel import _facts as f
 from saga.kernel._edge import PAYLOAD_LIMIT
 from saga.kernel._endings import why
 from saga.kernel._ground import Ground
-from saga.kernel._play import story_of
 from saga.kernel._recovery import blocked, next_to_compensate, to_compensate
+from saga.kernel._story import story_of
 from saga.kernel._values import Failure, Reason, Role, SagaState
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from saga.kernel import _facts as f
+from saga.kernel._names import LONGEST_NAME
 from saga.kernel._values import Failure, Reason
 
 if TYPE_CHECKING:
@@ -12,10 +13,7 @@ if TYPE_CHECKING:
 
     from saga.kernel._definition import Definition
 
-__all__ = ("LONGEST_NAME", "first_fact", "never_started")
-
-LONGEST_NAME: Final = 200
-"""Characters that a fact keeps of the name of whoever asks; an id may be longer."""
+__all__ = ("first_fact", "never_started")
 
 _NEVER_STARTED: Final = "its parent began backward recovery before it started"
 

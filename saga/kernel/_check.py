@@ -19,6 +19,7 @@ from saga.kernel._definition import (
     short_place,
 )
 from saga.kernel._findings import Findings
+from saga.kernel._participants import named_alike
 from saga.kernel._policy import LONGEST, time_faults
 from saga.kernel._values import Kind
 
@@ -82,14 +83,9 @@ def _check_names(found: Findings, declared: Mapping[str, Declared]) -> None:
 
 
 def _check_activities(found: Findings, declared: Mapping[str, Declared], steps: Mapping[str, StepDefinition]) -> None:
-    functions: dict[str, object] = {}
-    for step in steps.values():
-        for one in [role.activity for role in step.roles.values() if role.activity is not None]:
-            if one.participant is None and functions.setdefault(one.name, one.function) is not one.function:
-                text = (
-                    f"two functions are named {one.name}, and a worker finds an activity by its name alone; rename one"
-                )
-                found.add(declared[step.name], step.name, text)
+    for _, name, function in named_alike(steps.items()):
+        text = f"two functions are named {function}, and a worker finds an activity by its name alone; rename one"
+        found.add(declared[name], name, text)
 
 
 def _check_order(found: Findings, steps: list[Step[Any, Any]]) -> None:

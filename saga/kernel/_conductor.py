@@ -13,10 +13,10 @@ from saga.errors import SagaError
 from saga.kernel import _facts as f
 from saga.kernel._decider import RESUME_LIMIT
 from saga.kernel._outcomes import fact_of
-from saga.kernel._play import story_of
 from saga.kernel._policy import NEVER, is_noted
 from saga.kernel._requests import Request, admit
 from saga.kernel._runtime import Call, Outcome, Runtime
+from saga.kernel._story import story_of
 from saga.kernel._values import NOT_STARTED, Failure, Reason, Role, SagaState
 
 if TYPE_CHECKING:

@@ -28,8 +28,9 @@ from saga.kernel._handover import handed_over
 from saga.kernel._names import call_name
 from saga.kernel._order import order_fault
 from saga.kernel._payloads import handover_payload
-from saga.kernel._play import Made, Play, story_of
+from saga.kernel._play import Made, Play
 from saga.kernel._recovery import FAR, settled_at
+from saga.kernel._story import story_of
 from saga.kernel._values import CallState, Failure, Reason, Role, SagaState
 
 if TYPE_CHECKING:

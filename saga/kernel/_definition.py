@@ -78,6 +78,11 @@ class StepDefinition:
         return self.roles[Role.ACTION]
 
     @property
+    def activities(self) -> list[Activity]:
+        """The activities of its roles; what a nested saga does is its child's."""
+        return [role.activity for role in self.roles.values() if role.activity is not None]
+
+    @property
     def hands_over(self) -> bool:
         """Whether this is a child whose own entries the parent compensates."""
         return self.nested is not None and Role.COMPENSATION not in self.roles

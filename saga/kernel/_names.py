@@ -7,6 +7,8 @@ from saga.kernel._values import Role
 
 __all__ = (
     "ID_LENGTH",
+    "LONGEST_NAME",
+    "LONGEST_REASON",
     "action_key",
     "call_name",
     "check_id",
@@ -19,6 +21,10 @@ __all__ = (
 
 ID_LENGTH = 255
 """Longest id that a caller may choose, in characters; children of nested sagas add their own part."""
+LONGEST_NAME = 200
+"""Characters that a fact keeps of the name of whoever asks; an id may be longer."""
+LONGEST_REASON = 2000
+"""Characters that a fact keeps of why they ask."""
 
 
 def check_id(id: str) -> str:

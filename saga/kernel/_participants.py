@@ -8,12 +8,12 @@ from saga.errors import SagaError
 from saga.kernel._definition import definition_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from saga.kernel._activity import Activity
-    from saga.kernel._definition import Definition
+    from saga.kernel._definition import Definition, StepDefinition
 
-__all__ = ("definitions_of", "function_of", "missing_participants")
+__all__ = ("definitions_of", "function_of", "missing_participants", "named_alike")
 
 
 def definitions_of(sagas: Iterable[type]) -> dict[str, Definition]:
@@ -36,16 +36,27 @@ def definitions_of(sagas: Iterable[type]) -> dict[str, Definition]:
 
 
 def _check_functions(definitions: Iterable[Definition]) -> None:
-    """Refuse two functions of one name: whoever performs an activity finds it by its name alone."""
+    steps = [(f"{one.saga}.{step.name}", step) for one in definitions for step in one.steps.values()]
+    for first, other, name in named_alike(steps):
+        text = f"{first} and {other} use two functions that are both named {name}"
+        raise SagaError(f"{text}; an activity is found by its name alone, so rename one")
+
+
+def named_alike(steps: Iterable[tuple[str, StepDefinition]]) -> Iterator[tuple[str, str, str]]:
+    """Yield what uses two functions of one name: whoever performs an activity finds it by its name alone.
+
+    Args:
+        steps: Steps, each with the name by which it is told.
+
+    Yields:
+        The names of both steps, and that of the functions.
+    """
     known: dict[str, tuple[object, str]] = {}
-    for definition in definitions:
-        for step in definition.steps.values():
-            for one in [role.activity for role in step.roles.values() if role.activity is not None]:
-                where = f"{definition.saga}.{step.name}"
-                function, first = known.setdefault(one.name, (one.function, where))
-                if one.participant is None and function is not one.function:
-                    text = f"{first} and {where} use two functions that are both named {one.name}"
-                    raise SagaError(f"{text}; an activity is found by its name alone, so rename one")
+    for where, step in steps:
+        for one in step.activities:
+            function, first = known.setdefault(one.name, (one.function, where))
+            if one.participant is None and function is not one.function:
+                yield first, where, one.name
 
 
 def missing_participants(definitions: Iterable[Definition], participants: Mapping[str, object]) -> list[str]:
@@ -53,8 +64,8 @@ def missing_participants(definitions: Iterable[Definition], participants: Mappin
     faults: dict[str, None] = {}
     for definition in definitions:
         for step in definition.steps.values():
-            for role in step.roles.values():
-                fault = None if role.activity is None else _fault(role.activity, participants)
+            for activity in step.activities:
+                fault = _fault(activity, participants)
                 if fault is not None:
                     faults[f"{fault} ({definition.saga}.{step.name})"] = None
     return list(faults)

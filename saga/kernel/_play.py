@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import traceback
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,7 +18,6 @@ from saga.kernel._loop import DeterministicLoop, NumberedFuture
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from datetime import datetime
-    from types import TracebackType
 
     from saga.kernel._definition import DecisionDefinition, Definition, StepDefinition
     from saga.kernel._edge import Edge
@@ -300,15 +298,3 @@ class Play:
         name = f"timer.{number}"
         self._timers[name] = handle
         self._host.timer_set(name, self._started_at + timedelta(seconds=handle.when()))
-
-
-def story_of(error: BaseException) -> str:
-    """Return the traceback of what left an author's code, without the frames of this library above it."""
-    story = error.__traceback__
-    while story is not None and story.tb_next is not None and _is_ours(story):
-        story = story.tb_next
-    return "".join(traceback.format_exception(type(error), error, story))
-
-
-def _is_ours(story: TracebackType) -> bool:
-    return str(story.tb_frame.f_globals.get("__name__", "")).startswith("saga.kernel.")

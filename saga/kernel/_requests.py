@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from saga.errors import ActRefusedError, InvalidRequestError
 from saga.kernel import _facts as f
 from saga.kernel._endings import CODE_FAULTS
-from saga.kernel._names import call_name, role_name, split_call, step_of
+from saga.kernel._names import LONGEST_NAME, LONGEST_REASON, call_name, role_name, split_call, step_of
 from saga.kernel._values import CallState, Kind, Reason, Role, SagaState
 
 if TYPE_CHECKING:
@@ -19,7 +19,22 @@ if TYPE_CHECKING:
     from saga.kernel._instance import Instance
     from saga.kernel._records import CallRecord
 
-__all__ = ("Abort", "Cancel", "Decide", "Request", "Resolve", "Retry", "Skip", "admit", "decode_request")
+__all__ = (
+    "PARENT_STOPS",
+    "Abort",
+    "Cancel",
+    "Decide",
+    "Request",
+    "Resolve",
+    "Retry",
+    "Skip",
+    "admit",
+    "decode_request",
+    "stopped_by_parent",
+)
+
+PARENT_STOPS = "the parent is compensating"
+"""Why a parent asks its child to stop."""
 
 _HAND = (Role.COMPENSATION, Role.CONFIRMATION, Role.FORGET)
 
@@ -27,8 +42,8 @@ _HAND = (Role.COMPENSATION, Role.CONFIRMATION, Role.FORGET)
 class _Request(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    by: str = Field(max_length=200)
-    why: str = Field(default="", max_length=2000)
+    by: str = Field(max_length=LONGEST_NAME)
+    why: str = Field(default="", max_length=LONGEST_REASON)
 
 
 class Cancel(_Request):
@@ -37,11 +52,16 @@ class Cancel(_Request):
     request: Literal["cancel"] = "cancel"
 
 
+def stopped_by_parent(parent: str) -> Cancel:
+    """Return what a parent asks of its child once it compensates itself (S16)."""
+    return Cancel(by=parent[:LONGEST_NAME], why=PARENT_STOPS)
+
+
 class Decide(_Request):
     """Answer a decision. Payload: the answer."""
 
     request: Literal["decide"] = "decide"
-    by: str = Field(min_length=1, max_length=200)
+    by: str = Field(min_length=1, max_length=LONGEST_NAME)
     call: str
     payload: str
 
@@ -49,8 +69,8 @@ class Decide(_Request):
 class _Act(_Request):
     """What an operator does: never without a name and a reason (S10), if possible with how many facts they saw."""
 
-    by: str = Field(min_length=1, max_length=200)
-    why: str = Field(min_length=1, max_length=2000)
+    by: str = Field(min_length=1, max_length=LONGEST_NAME)
+    why: str = Field(min_length=1, max_length=LONGEST_REASON)
     seen: int | None = Field(default=None, ge=1)
 
 

@@ -51,9 +51,8 @@ def activities_of(
     found: dict[str, Activity] = {}
     for definition in sagas.values():
         for step in definition.steps.values():
-            for role in step.roles.values():
-                if role.activity is not None:
-                    found.setdefault(role.activity.name, role.activity)
+            for one in step.activities:
+                found.setdefault(one.name, one)
     return [child_result, *(_Performer(one, sagas, participants, threads).defined() for one in found.values())]
 
 

@@ -9,7 +9,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from temporalio.common import RawValue
 
 from saga.errors import InvalidRequestError
-from saga.kernel import LONGEST_NAME, CallState, Cancel, Outcome, entry_of, handed_over, handover_payload
+from saga.kernel import (
+    LONGEST_REASON,
+    PARENT_STOPS,
+    CallState,
+    Cancel,
+    Outcome,
+    entry_of,
+    handed_over,
+    handover_payload,
+    stopped_by_parent,
+)
 from saga.kernel import facts as f
 
 from ._payloads import note_of, text_of, to_raw
@@ -24,7 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = (
     "BUDGET",
-    "PARENT_STOPS",
     "Start",
     "budget_of",
     "cancellation",
@@ -34,17 +43,13 @@ __all__ = (
     "start_of",
 )
 
-PARENT_STOPS: Final = "the parent is compensating"
-"""Why a child is asked to stop."""
-LONGEST_REASON: Final = 2000
 BUDGET: Final = "budget"
 """Key in what an instance remembers, of events of history; null for as many as the server suggests."""
 
 
 def cancellation(why: str, parent: str | None) -> Cancel:
     """Return what the cancellation of a workflow asks of the instance: its parent says who it is by the reason."""
-    by = parent if why == PARENT_STOPS else ""
-    return Cancel(by=(by or "")[:LONGEST_NAME], why=why[:LONGEST_REASON])
+    return stopped_by_parent(parent or "") if why == PARENT_STOPS else Cancel(by="", why=why[:LONGEST_REASON])
 
 
 class Start(BaseModel):

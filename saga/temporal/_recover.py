@@ -13,7 +13,7 @@ from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.service import RPCError, RPCStatusCode
 
 from saga.errors import ActRefusedError, InvalidRequestError, PayloadTooLargeError, UnknownSagaError
-from saga.kernel import Decider, Instance, SagaHandle, SagaState, definition_of
+from saga.kernel import LONGEST_NAME, LONGEST_REASON, Decider, Instance, SagaHandle, SagaState, definition_of
 from saga.kernel import facts as f
 
 from ._asking import asked, refused
@@ -40,8 +40,6 @@ Result = TypeVar("Result")
 
 RECOVERS: Final = "saga_recovers"
 """Key of the memo: the run that a recovery took over from."""
-_LONGEST_NAME: Final = 200
-_LONGEST_REASON: Final = 2000
 
 
 async def recover(
@@ -122,8 +120,8 @@ def recovering(definition: Definition, facts: Sequence[Fact], *, by: str, why: s
 
 
 def _check_words(id: str, by: str, why: str) -> None:
-    if not (by and why) or len(by) > _LONGEST_NAME or len(why) > _LONGEST_REASON:
-        msg = f"{id}: say who recovers it (1 to {_LONGEST_NAME} characters) and why (1 to {_LONGEST_REASON})"
+    if not (by and why) or len(by) > LONGEST_NAME or len(why) > LONGEST_REASON:
+        msg = f"{id}: say who recovers it (1 to {LONGEST_NAME} characters) and why (1 to {LONGEST_REASON})"
         raise InvalidRequestError(msg)
 
 

@@ -19,12 +19,12 @@ from temporalio.exceptions import ActivityError, ApplicationError, ChildWorkflow
 from temporalio.workflow import ActivityCancellationType, ChildWorkflowCancellationType, ParentClosePolicy
 
 from saga.errors import PayloadTooLargeError, SagaError
-from saga.kernel import CODE_FAULTS, NOT_STARTED, CallState, Outcome, Role, SagaState, child_id
+from saga.kernel import CODE_FAULTS, NOT_STARTED, PARENT_STOPS, CallState, Outcome, Role, SagaState, child_id
 from saga.kernel import facts as f
 
 from ._activities import CHILD_RESULT
 from ._marks import Asked
-from ._nested import PARENT_STOPS, child_done, request_of
+from ._nested import child_done, request_of
 from ._outcomes import answered, child_failed, given_up
 from ._payloads import to_raw
 from ._telling import Telling

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from saga.kernel import LONGEST_NAME, Cancel, child_id, child_outcome, never_started, not_started
+from saga.kernel import child_id, child_outcome, never_started, not_started, stopped_by_parent
 from saga.testing._journal import MemoryJournal
 from saga.testing._script import target_of
 from saga.testing._trace import Event, EventKind
@@ -27,7 +27,7 @@ class Child:
         self._definition = definition
         self._id = child_id(call.id, call.call)
         self._target = target_of(self._world.root, call.id, call.name)
-        self._why = Cancel(by=call.id[:LONGEST_NAME], why="the parent is compensating")
+        self._why = stopped_by_parent(call.id)
 
     async def outcome(self) -> Outcome:
         """Start the child, or find it, and wait for its end; being asked to stop is passed on to it."""

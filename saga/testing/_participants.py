@@ -83,5 +83,5 @@ def _unsaid(definitions: Iterable[Definition], participants: Mapping[str, object
 
 
 def _behind_barrier(step: StepDefinition, participants: Mapping[str, object]) -> list[str]:
-    names = (role.activity.participant for role in step.roles.values() if role.activity is not None)
+    names = (one.participant for one in step.activities)
     return [name for name in dict.fromkeys(names) if name is not None and is_behind_barrier(participants[name])]

@@ -138,13 +138,8 @@ async def _told_to_end() -> None:
 
 
 def _worked(client: Client, task_queue: str, definitions: Sequence[Definition]) -> Worked:
-    activities = {
-        role.activity.name
-        for definition in definitions
-        for step in definition.steps.values()
-        for role in step.roles.values()
-        if role.activity is not None
-    }
+    steps = [step for definition in definitions for step in definition.steps.values()]
+    activities = {one.name for step in steps for one in step.activities}
     address = client.service_client.config.target_host
     sagas = tuple(definition.saga for definition in definitions)
     return Worked(address, client.namespace, task_queue, sagas, tuple(sorted(activities)))
